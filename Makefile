@@ -1,0 +1,38 @@
+# make run: hear it.  make test: check it.  Both do all of their own set-up in .venv.
+
+BIN := .venv/bin
+SETUP := pyproject.toml constraints.txt scripts/install.sh
+
+.PHONY: run test check format bench install clean
+
+run: install
+	$(BIN)/ambientd run
+
+install: .venv/.installed
+
+test: check
+	$(BIN)/pytest -n 2
+
+check: .venv/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: .venv/.installed-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: install
+	$(BIN)/ambientd bench engine
+
+clean:
+	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+# The stamps make a second call quick; a change of the requirements installs again.
+.venv/.installed: $(SETUP)
+	scripts/install.sh run
+	touch $@
+
+.venv/.installed-dev: .venv/.installed
+	scripts/install.sh dev
+	touch $@

@@ -1,0 +1,3 @@
+"""ambientd: endless ambient music from models trained on albums."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""From the ring to the ears: the player process and what it uses."""

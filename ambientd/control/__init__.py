@@ -1,0 +1,1 @@
+"""What moves parameters from outside. Supervisor."""

@@ -1,0 +1,1 @@
+"""From checkpoints to samples: the generator process and its kernels."""

@@ -1,0 +1,1 @@
+"""What the processes share: memory, rings and pipes."""

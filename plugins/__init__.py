@@ -1,0 +1,1 @@
+"""The bundled plugins, loaded through the same entry points as anybody else's."""

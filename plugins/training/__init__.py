@@ -1,0 +1,1 @@
+"""From an album to a checkpoint: `ambientd album` and `ambientd train`."""
