@@ -1,0 +1,100 @@
+"""All that a plugin author imports. Loaded in the supervisor and the generator; light on purpose.
+
+    from ambientd.plugin import BaseModel, BlockClock, Mashup, Mix, Parameter, VoiceInfo, hookimpl
+
+The hooks themselves, with their threads and shapes, are in `ambientd.hookspecs`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar
+
+import pluggy
+from pydantic import BaseModel, ConfigDict
+
+from ambientd.errors import AmbientdError, PluginError
+from ambientd.parameters import Parameter
+from ambientd.types import BLOCK, BlockClock, Mix, VoiceInfo
+
+if TYPE_CHECKING:
+    from ambientd.arrays import Floats
+
+__all__ = [
+    "BLOCK",
+    "AmbientdError",
+    "BaseModel",
+    "BlockClock",
+    "Mashup",
+    "Mix",
+    "Parameter",
+    "PluginError",
+    "Sink",
+    "StrictModel",
+    "VoiceInfo",
+    "hookimpl",
+]
+
+PROJECT = "ambientd"
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+class StrictModel(BaseModel):
+    """A configuration section: unknown keys are errors, so that a typing slip is never silently ignored."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Mashup(ABC):
+    """Decides how the voices blend, once per block, on the generator's conductor thread.
+
+    name: what `/ambientd/mashup/select` and `mashup.name` call it.
+    parameters: ids without the `mashup/` prefix; they become OSC, MIDI and web controls by themselves.
+    """
+
+    name: ClassVar[str]
+    Config: ClassVar[type[BaseModel]] = StrictModel
+    parameters: ClassVar[tuple[Parameter, ...]] = ()
+
+    def __init__(self, config: BaseModel, slots: tuple[VoiceInfo | None, ...]) -> None:
+        self.config = config
+        self.slots = slots
+
+    def voices_changed(self, slots: tuple[VoiceInfo | None, ...]) -> None:
+        """Conductor thread: a slot was loaded or emptied."""
+        self.slots = slots
+
+    @classmethod
+    def initial_values(cls, config: BaseModel) -> Mapping[str, float]:
+        """Parameter values, in their own units, that a configuration section asks to start with."""
+        return {}
+
+    @abstractmethod
+    def next_mix(self, controls: Mapping[str, float], clock: BlockClock, mix: Mix) -> None:
+        """Fill `mix` for the block at `clock`. It holds the slots' own parameters on entry.
+
+        controls: this mashup's parameters by id, in their own units. No I/O, no sleeping, no per-sample work.
+        """
+
+
+class Sink(ABC):
+    """Receives a copy of what is played, on a thread of its own in the supervisor.
+
+    It reads behind the player: a slow sink loses audio (counted), it never holds the player up.
+    """
+
+    name: ClassVar[str]
+    Config: ClassVar[type[BaseModel]] = StrictModel
+
+    def __init__(self, config: BaseModel, sample_rate: int, channels: int) -> None:
+        self.config = config
+        self.sample_rate = sample_rate
+        self.channels = channels
+
+    @abstractmethod
+    def write(self, audio: Floats) -> None:
+        """Take `audio` [frames, channels], float32 in -1..1. Raising ends this sink, and nothing else."""
+
+    def close(self) -> None:
+        """The daemon is stopping, or the sink failed."""

@@ -1,0 +1,251 @@
+"""The checkpoint: one `NAME.safetensors` with weights, prime audio and card. NumPy only; any process.
+
+Format: https://github.com/huggingface/safetensors#format (8 bytes of header length, JSON header, tensors).
+The card is JSON under the header's metadata key `ambientd`. Nothing is unpickled, and the header, the
+tensor count and every size are bounded before anything is allocated.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from ambientd.arrays import Floats, Tokens
+from ambientd.errors import CheckpointError
+from ambientd.types import Quantization, VoiceInfo
+
+FORMAT = 1
+METADATA_KEY = "ambientd"
+MAX_HEADER_BYTES = 1 << 20
+MAX_FILE_BYTES = 1 << 30
+MAX_TENSORS = 256
+
+
+class _Section(BaseModel):
+    # A newer version may add facts to a card; an older reader must still play it.
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class Architecture(_Section):
+    """The hyperparameters, from which every tensor's shape follows."""
+
+    dim: int = Field(ge=1, le=4096)
+    frame_sizes: tuple[Annotated[int, Field(ge=2, le=4096)], ...] = Field(min_length=1, max_length=6)
+    """In samples, lowest tier first; each divides the next."""
+    n_rnn: int = Field(ge=1, le=8)
+    cell: str = Field(default="gru", pattern="^gru$")
+    q_levels: int = Field(default=256, ge=2, le=256)
+    quantization: Quantization = "mu-law"
+    pre_emphasis: float = Field(default=0.0, ge=0, lt=1)
+    album_gain: float = Field(default=1.0, gt=0, lt=1e6)
+
+    @field_validator("frame_sizes")
+    @classmethod
+    def _nested(cls, sizes: tuple[int, ...]) -> tuple[int, ...]:
+        for low, high in zip(sizes, sizes[1:], strict=False):
+            if high % low or high == low:
+                raise ValueError(f"each frame size must be a multiple of the one below it, got {sizes}")
+        return sizes
+
+    @property
+    def ratios(self) -> tuple[int, ...]:
+        """How many vectors each tier hands to the one below per frame."""
+        return tuple(b // a for a, b in zip((1, *self.frame_sizes), self.frame_sizes, strict=False))
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Every tensor of the model with its shape."""
+        d, q = self.dim, self.q_levels
+        shapes: dict[str, tuple[int, ...]] = {}
+        for k, (size, ratio) in enumerate(zip(self.frame_sizes, self.ratios, strict=True)):
+            shapes |= {f"tiers.{k}.input.weight": (d, size), f"tiers.{k}.input.bias": (d,)}
+            for layer in range(self.n_rnn):
+                cell = f"tiers.{k}.rnn.{layer}"
+                shapes |= {f"{cell}.weight_ih": (3 * d, d), f"{cell}.weight_hh": (3 * d, d)}
+                shapes |= {f"{cell}.bias_ih": (3 * d,), f"{cell}.bias_hh": (3 * d,), f"{cell}.h0": (d,)}
+            shapes |= {f"tiers.{k}.upsample.weight": (ratio * d, d), f"tiers.{k}.upsample.bias": (ratio * d,)}
+        shapes |= {"sample.table": (self.frame_sizes[0], q, d)}
+        shapes |= {"sample.hidden.weight": (d, d), "sample.hidden.bias": (d,)}
+        shapes |= {"sample.output.weight": (q, d), "sample.output.bias": (q,)}
+        return shapes
+
+
+class Album(_Section):
+    """Whose music this is; kept in every checkpoint, because the licence asks for it."""
+
+    title: str = "untitled"
+    artist: str = "unknown"
+    licence: str = "unknown"
+    licence_url: str = ""
+    attribution: str = ""
+    character: str = ""
+    sources: tuple[str, ...] = ()
+    """SHA-256 of each track."""
+
+
+class Training(_Section):
+    """How the weights came about, and how good they measured."""
+
+    steps: int = 0
+    hours_heard: float = 0.0
+    cpu_minutes: float = 0.0
+    validation_bits: float | None = None
+    """Negative log-likelihood of the held-out part, bits per sample."""
+    software: dict[str, str] = {}
+
+
+class Card(_Section):
+    """Everything about a checkpoint that is not a number in its network."""
+
+    format: int = FORMAT
+    architecture: Architecture
+    sample_rate: int = Field(ge=1000, le=384_000)
+    album: Album = Album()
+    training: Training = Training()
+    temperature: float = Field(default=1.0, gt=0, le=4)
+    family: str | None = None
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint in memory. tensors: float32 by name; prime: uint8 [places, samples]."""
+
+    id: str
+    card: Card
+    tensors: Mapping[str, Floats]
+    prime: Tokens
+
+    @property
+    def info(self) -> VoiceInfo:
+        a = self.card.architecture
+        return VoiceInfo(
+            id=self.id,
+            title=self.card.album.title,
+            sample_rate=self.card.sample_rate,
+            dim=a.dim,
+            frame_sizes=a.frame_sizes,
+            q_levels=a.q_levels,
+            quantization=a.quantization,
+            pre_emphasis=a.pre_emphasis,
+            album_gain=a.album_gain,
+            temperature=self.card.temperature,
+            family=self.card.family,
+        )
+
+
+def load(path: Path) -> Checkpoint:
+    """Read a checkpoint, or raise CheckpointError naming the file and the remedy."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    card, entries = _read_header(path)
+    wanted = card.architecture.shapes()
+    _check_shapes(path, wanted, entries)
+    try:
+        arrays = load_file(path)
+    except SafetensorError as error:
+        raise CheckpointError(f"{path} is truncated or damaged ({error})", "Fetch the file again") from None
+    prime = arrays["prime"]
+    tensors = {name: arrays[name].astype(np.float32) for name in wanted}
+    for name, tensor in tensors.items():
+        if not np.isfinite(tensor).all():
+            raise CheckpointError(f"{path}: tensor {name} holds NaN or infinity", "Train it again, or use another")
+    if int(prime.max(initial=0)) >= card.architecture.q_levels:
+        raise CheckpointError(f"{path}: the prime audio holds tokens above q_levels", "Export it again")
+    return Checkpoint(id=path.stem, card=card, tensors=tensors, prime=prime)
+
+
+def load_card(path: Path) -> Card:
+    """Read only the card."""
+    return _read_header(path)[0]
+
+
+def save(path: Path, card: Card, tensors: Mapping[str, NDArray[Any]], prime: Tokens, half: bool = True) -> None:
+    """Write a checkpoint atomically. half: store float16, which costs nothing audible and halves the file."""
+    from safetensors.numpy import save as serialise
+
+    wanted = card.architecture.shapes()
+    if missing := wanted.keys() - tensors.keys():
+        raise CheckpointError(f"{path}: tensors are missing: {', '.join(sorted(missing))}")
+    dtype = np.float16 if half else np.float32
+    arrays: dict[str, NDArray[Any]] = {n: np.ascontiguousarray(tensors[n], dtype) for n in wanted}
+    arrays["prime"] = np.ascontiguousarray(prime, np.uint8)
+    write_atomically(path, serialise(arrays, metadata={METADATA_KEY: card.model_dump_json()}))
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Either the whole file is there afterwards, or what was there before."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _read_header(path: Path) -> tuple[Card, dict[str, Any]]:
+    """(card, tensor entries as the file states them); file, header and tensor count are bounded here."""
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            raw = file.read(length) if length <= min(MAX_HEADER_BYTES, size) else b""
+    except FileNotFoundError:
+        raise CheckpointError(f"{path} does not exist", "See `ambientd models list`") from None
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror}", "Check its permissions") from None
+    if size > MAX_FILE_BYTES:
+        raise CheckpointError(f"{path} is larger than {MAX_FILE_BYTES >> 20} MiB", "That is no SampleRNN checkpoint")
+    foreign = CheckpointError(
+        f"{path} is not an ambientd checkpoint", "Use a .safetensors file written by `ambientd train`"
+    )
+    if size < 10 or len(raw) != length or not raw.startswith(b"{"):
+        raise foreign
+    try:
+        header = json.loads(raw)
+        metadata = json.loads(header.pop("__metadata__", {})[METADATA_KEY])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise foreign from None
+    if not isinstance(metadata, dict) or metadata.get("format", 0) > FORMAT:
+        raise CheckpointError(f"{path} is of a newer format than this version reads", "Update ambientd")
+    if len(header) > MAX_TENSORS:
+        raise CheckpointError(f"{path} has {len(header)} tensors, more than {MAX_TENSORS}", "It is not to be trusted")
+    try:
+        card = Card.model_validate(metadata)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise CheckpointError(f"{path}: card field {where}: {first['msg']}", "Export it again") from None
+    return card, header
+
+
+def _check_shapes(path: Path, wanted: dict[str, tuple[int, ...]], entries: dict[str, Any]) -> None:
+    """Sizes follow from the card, so a file cannot ask for more memory than its card admits."""
+    for name, shape in wanted.items():
+        entry = entries.get(name, {})
+        if entry.get("shape") != list(shape) or entry.get("dtype") not in ("F16", "F32"):
+            found = f"{entry.get('dtype')} {entry.get('shape')}" if entry else "missing"
+            raise CheckpointError(f"{path}: tensor {name} should be {list(shape)} and is {found}", "Export it again")
+    prime = entries.get("prime", {})
+    if prime.get("dtype") != "U8" or len(prime.get("shape", ())) != 2:
+        raise CheckpointError(f"{path}: the prime audio (uint8 [places, samples]) is missing", "Export it again")
+
+
+def valid_id(text: str) -> bool:
+    """Whether `text` may name a checkpoint in a library: never a path."""
+    return re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", text) is not None

@@ -1,0 +1,64 @@
+"""Where checkpoints live and how an id finds one. Any process; no NumPy.
+
+The user's library comes first, so that a retrained album replaces a bundled one by name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from ambientd.errors import CheckpointError
+
+SUFFIX = ".safetensors"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One checkpoint of the library. origin: "user" or "bundled"."""
+
+    id: str
+    path: Path
+    origin: str
+
+
+def user_folder() -> Path:
+    """Where `ambientd train --install` puts checkpoints."""
+    from platformdirs import user_data_path
+
+    return user_data_path("ambientd") / "models"
+
+
+def bundled_folder() -> Path:
+    """models/ of the checkout, or of the installed package."""
+    return Path(str(resources.files("ambientd_models")))
+
+
+def entries() -> list[Entry]:
+    """Every checkpoint by id, sorted; the user's own shadow bundled ones."""
+    found: dict[str, Entry] = {}
+    for folder, origin in ((bundled_folder(), "bundled"), (user_folder(), "user")):
+        if folder.is_dir():
+            for path in folder.glob(f"*{SUFFIX}"):
+                found[path.stem] = Entry(path.stem, path, origin)
+    return [found[name] for name in sorted(found)]
+
+
+def resolve(id: str) -> Path:
+    """The file of the checkpoint called `id`, or CheckpointError naming the nearest."""
+    import difflib
+
+    paths = {entry.id: entry.path for entry in entries()}
+    if id in paths:
+        return paths[id]
+    near = difflib.get_close_matches(id, paths, 1)
+    known = f"Did you mean {near[0]!r}?" if near else f"The library has: {', '.join(paths) or 'nothing yet'}"
+    raise CheckpointError(f"no model is called {id!r}", known)
+
+
+def resolve_local(id_or_path: str) -> Path:
+    """As `resolve`, but a local command's user may also give a path."""
+    if id_or_path.endswith(SUFFIX) or "/" in id_or_path:
+        return Path(id_or_path)
+    return resolve(id_or_path)

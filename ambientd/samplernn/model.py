@@ -1,0 +1,166 @@
+"""SampleRNN in PyTorch: the truth that every kernel is compared with. Training, evaluation and tests only.
+
+Mehri et al., "SampleRNN: An Unconditional End-to-End Neural Audio Generation Model", ICLR 2017. Frame
+tiers (GRU) run at 1/frame_size of the sample rate; each hands a learned upsampling of its state to the
+tier below; a sample-level MLP over the last frame_sizes[0] tokens draws the next one.
+
+The paper's embedding followed by a convolution over the last tokens is linear in each token, so it is
+kept folded as one table [position, token, dim]: the same function at a thirtieth of the multiplications.
+Weight normalisation is left out: with Adam at these learning rates it measured no better, and generation
+would have to fold it away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ambientd.arrays import Floats
+from ambientd.samplernn.checkpoint import Architecture
+from ambientd.samplernn.quantize import network_scale
+
+State = list[list[Tensor]]
+"""GRU states, [tier][layer] -> [batch, dim], lowest tier first."""
+
+
+class Operations(Protocol):
+    """The three expensive steps of training, replaceable by faster ones that compute the same."""
+
+    def lookup(self, table: Tensor, tokens: Tensor, conditioning: Tensor) -> Tensor:
+        """relu(conditioning[b, t] + sum_i table[i, tokens[b, t + i]]) -> [B, T, D]. tokens: uint8 [B, T + K - 1]."""
+
+    def gru(self, x: Tensor, state: Tensor, cell: Cell) -> Tensor:
+        """One GRU layer over x [B, T, D] from state [B, D] -> [B, T, D]."""
+
+    def cross_entropy(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Mean negative log-likelihood in nats. logits [B, T, q], targets uint8 [B, T]."""
+
+
+class PlainOperations:
+    """The definition, in a few PyTorch calls each."""
+
+    def lookup(self, table: Tensor, tokens: Tensor, conditioning: Tensor) -> Tensor:
+        positions, q, dim = table.shape
+        windows = tokens.long().unfold(1, positions, 1) + torch.arange(positions) * q  # [B, T, K]
+        summed = F.embedding_bag(windows.reshape(-1, positions), table.reshape(-1, dim), mode="sum")
+        return F.relu(conditioning + summed.view(conditioning.shape))
+
+    def gru(self, x: Tensor, state: Tensor, cell: Cell) -> Tensor:
+        weights = [cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh]
+        out, _ = torch.gru(x, state[None], weights, True, 1, 0.0, cell.training, False, True)
+        return out
+
+    def cross_entropy(self, logits: Tensor, targets: Tensor) -> Tensor:
+        return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten().long())
+
+
+PLAIN = PlainOperations()
+
+
+class Cell(nn.Module):
+    """The weights of one GRU layer, gates in the order r, z, n as in torch.nn.GRU; h0: the learned first state."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        bound = dim**-0.5
+        self.weight_ih = nn.Parameter(torch.empty(3 * dim, dim).uniform_(-bound, bound))
+        self.weight_hh = nn.Parameter(torch.empty(3 * dim, dim).uniform_(-bound, bound))
+        self.bias_ih = nn.Parameter(torch.zeros(3 * dim))
+        self.bias_hh = nn.Parameter(torch.zeros(3 * dim))
+        self.h0 = nn.Parameter(torch.zeros(dim))
+
+
+class Tier(nn.Module):
+    """A frame tier: `frame_size` tokens in, `ratio` conditioning vectors out per frame."""
+
+    def __init__(self, dim: int, frame_size: int, ratio: int, n_rnn: int) -> None:
+        super().__init__()
+        self.frame_size, self.ratio = frame_size, ratio
+        self.input = nn.Linear(frame_size, dim)
+        self.rnn = nn.ModuleList(Cell(dim) for _ in range(n_rnn))
+        self.upsample = nn.Linear(dim, ratio * dim)
+
+    def forward(
+        self, frames: Tensor, above: Tensor | None, state: list[Tensor], operations: Operations
+    ) -> tuple[Tensor, list[Tensor]]:
+        """frames [B, F, frame_size], above [B, F, D] -> ([B, F * ratio, D], last states [B, D] per layer)."""
+        x = self.input(frames)
+        if above is not None:
+            x = x + above
+        last = []
+        for cell, hidden in zip(self.rnn, state, strict=True):
+            x = operations.gru(x, hidden, cell)  # type: ignore[arg-type]
+            last.append(x[:, -1])
+        return self.upsample(x).unflatten(2, (self.ratio, -1)).flatten(1, 2), last
+
+
+class SampleMLP(nn.Module):
+    """The sample tier: the last frame_size tokens and one conditioning vector -> logits of the next token."""
+
+    def __init__(self, dim: int, frame_size: int, q_levels: int) -> None:
+        super().__init__()
+        # Start as if tokens were embedded by their amplitude, plus a little of their own: neighbouring levels
+        # begin alike, which is worth thousands of steps.
+        amplitude = torch.linspace(-1, 1, q_levels)[None, :, None] * torch.randn(frame_size, 1, dim) * 0.3
+        self.table = nn.Parameter(amplitude + torch.randn(frame_size, q_levels, dim) * 0.1)
+        self.hidden = nn.Linear(dim, dim)
+        self.output = nn.Linear(dim, q_levels)
+
+    def forward(self, tokens: Tensor, conditioning: Tensor, operations: Operations) -> Tensor:
+        """tokens uint8 [B, T + frame_size - 1], conditioning [B, T, D] -> logits [B, T, q]."""
+        return self.output(F.relu(self.hidden(operations.lookup(self.table, tokens, conditioning))))
+
+
+class SampleRNN(nn.Module):
+    """The whole model; its parameters carry the checkpoint's tensor names."""
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        a = self.architecture = architecture
+        sizes = zip(a.frame_sizes, a.ratios, strict=True)
+        self.tiers = nn.ModuleList(Tier(a.dim, size, ratio, a.n_rnn) for size, ratio in sizes)
+        self.sample = SampleMLP(a.dim, a.frame_sizes[0], a.q_levels)
+        self.offset, self.factor = network_scale(a.q_levels)
+
+    @property
+    def context(self) -> int:
+        """How many tokens before the first predicted one `forward` needs: the longest frame."""
+        return self.architecture.frame_sizes[-1]
+
+    def initial_state(self, batch: int) -> State:
+        """The learned state before any sound, [tier][layer] -> [batch, dim]."""
+        return [[cell.h0.expand(batch, -1) for cell in tier.rnn] for tier in self.tiers]  # type: ignore[union-attr]
+
+    def forward(self, tokens: Tensor, state: State, operations: Operations = PLAIN) -> tuple[Tensor, State]:
+        """tokens uint8 [B, context + T], T a multiple of context -> (logits [B, T, q] of the last T, next state)."""
+        length = tokens.shape[1] - self.context
+        scaled = (tokens[:, :-1].float() - self.offset) * self.factor
+        above: Tensor | None = None
+        after: State = []
+        for tier, hidden in zip(reversed(self.tiers), reversed(state), strict=True):  # type: ignore[call-overload]
+            first = self.context - tier.frame_size
+            frames = scaled[:, first : first + length].unflatten(1, (-1, tier.frame_size))
+            above, last = tier(frames, above, hidden, operations)
+            after.insert(0, last)
+        assert above is not None
+        recent = tokens[:, self.context - self.architecture.frame_sizes[0] : -1]
+        return self.sample(recent, above, operations), after
+
+    def loss(self, tokens: Tensor, state: State, operations: Operations = PLAIN) -> tuple[Tensor, State]:
+        """(mean negative log-likelihood in nats of tokens[:, context:], next state)."""
+        logits, after = self(tokens, state, operations)
+        return operations.cross_entropy(logits, tokens[:, self.context :]), after
+
+    def export(self) -> dict[str, Floats]:
+        """The tensors as a checkpoint stores them."""
+        return {name: p.detach().float().cpu().numpy() for name, p in self.named_parameters()}
+
+    def restore(self, tensors: Mapping[str, Floats]) -> None:
+        """The inverse of `export`."""
+        with torch.no_grad():
+            for name, parameter in self.named_parameters():
+                parameter.copy_(torch.from_numpy(tensors[name].copy()))

@@ -1,0 +1,92 @@
+"""Small values that several rooms pass to each other. Any process; imports only the standard library.
+
+NumPy is imported where an array is made, not at the top: `ambientd --help` passes through here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, get_args
+
+if TYPE_CHECKING:
+    from ambientd.arrays import Floats, Ints
+
+BLOCK = 256
+"""The control quantum: parameters and the mix change once per this many samples."""
+
+Quantization = Literal["mu-law", "linear"]
+QUANTIZATIONS: tuple[Quantization, ...] = get_args(Quantization)
+
+
+@dataclass(frozen=True)
+class VoiceInfo:
+    """What a mashup may know of the voice in a slot."""
+
+    id: str
+    title: str
+    sample_rate: int
+    dim: int
+    frame_sizes: tuple[int, ...]
+    q_levels: int
+    quantization: Quantization
+    pre_emphasis: float
+    album_gain: float
+    """The album was multiplied by this before quantization; dividing by it gives the album's own level."""
+    temperature: float
+    """The checkpoint's own safe temperature, from its card."""
+    family: str | None
+
+
+@dataclass(frozen=True)
+class BlockClock:
+    """When the block that a mashup is filling will be heard, in the generator's own time."""
+
+    index: int
+    sample_rate: int
+
+    @property
+    def sample(self) -> int:
+        """Position of the block's first sample since the generator started."""
+        return self.index * BLOCK
+
+    @property
+    def seconds(self) -> float:
+        return self.sample / self.sample_rate
+
+
+@dataclass
+class Mix:
+    """How the voices blend for one block. V slots, C output channels; filled in place, never reallocated.
+
+    The kernel ramps from the previous block's mix to this one, so a step here is not a step in sound.
+    Row i draws from softmax(z_i / temperature_i) with z_i = sum_j L_ij log softmax(l_j / tau_j), where
+    L is `logits` with its rows normalised and tau_j the temperature in checkpoint j's card.
+    """
+
+    logits: Floats
+    """[V, V], non-negative: how much voice j's log-probabilities count when voice i draws; identity = solo."""
+    history: Ints
+    """[V]: whose samples voice i hears next; arange = its own. L_ij may be non-zero only where j hears what i hears."""
+    temperature: Floats
+    """[V]: 1 is the checkpoint's own safe temperature."""
+    gains: Floats
+    """[V, C]: voice i's level in each output channel."""
+
+    @classmethod
+    def solo(cls, voices: int, channels: int) -> Mix:
+        """Every voice on its own at temperature 1, all of them silent."""
+        import numpy as np
+
+        return cls(
+            logits=np.eye(voices, dtype=np.float32),
+            history=np.arange(voices, dtype=np.int32),
+            temperature=np.ones(voices, np.float32),
+            gains=np.zeros((voices, channels), np.float32),
+        )
+
+    def assign(self, other: Mix) -> None:
+        """Copy the other mix's values into this one's arrays."""
+        self.logits[:] = other.logits
+        self.history[:] = other.history
+        self.temperature[:] = other.temperature
+        self.gains[:] = other.gains
