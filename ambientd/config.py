@@ -1,0 +1,235 @@
+"""The whole configuration: every key, its meaning, its default. Supervisor and command line; light.
+
+A TOML file, then `--set key=value` on top. Keys are paths (`osc.port`, `slots.0.model`). An unknown or
+wrong key is one line that names the file, the key, what was expected and the nearest valid key.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+
+from ambientd.errors import ConfigError
+from ambientd.parameters import SLOT_PARAMETERS, VOLUME
+from ambientd.plugin import StrictModel
+
+_GAIN, _PAN, _TEMPERATURE = SLOT_PARAMETERS
+
+
+class Slot(StrictModel):
+    """A numbered place for a voice; the first is `slots.0` here and `/ambientd/slot/1` in OSC."""
+
+    model: str
+    """An id from the library (`ambientd models list`)."""
+    gain: float = Field(_GAIN.default, ge=_GAIN.low, le=_GAIN.high)
+    """A factor of amplitude."""
+    pan: float = Field(_PAN.default, ge=_PAN.low, le=_PAN.high)
+    """-1 left, 1 right."""
+    temperature: float = Field(_TEMPERATURE.default, ge=_TEMPERATURE.low, le=_TEMPERATURE.high)
+    """1 is the checkpoint's own."""
+    seed: int | None = Field(None, ge=0, lt=2**63)
+    """Repeats a performance; by default the engine's seed with the slot's number."""
+
+
+class NamedSection(StrictModel):
+    """A section whose options are its plugin's: kept as they are here, checked by the plugin's own Config."""
+
+    name: str
+    options: dict[str, Any] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather(cls, section: Any) -> Any:
+        """Everything beside `name` is an option, so that a file reads `[mashup]`, `name`, `weights`."""
+        if isinstance(section, Mapping):
+            named = {key: section[key] for key in section if key == "name"}
+            return named | {"options": {key: section[key] for key in section if key != "name"}}
+        return section
+
+
+class Mashup(NamedSection):
+    """Which mashup plugin plays, and its options beside the name: `weights = [1.0, 0.5]`."""
+
+    name: str = "blend"
+
+
+class Sink(NamedSection):
+    """A sink plugin that hears what is played, and its options beside the name."""
+
+
+class Audio(StrictModel):
+    output: Literal["device", "null"] = "device"
+    """What sets the pace: the audio device, or a clock that plays to nobody."""
+    device: str | int | None = None
+    """A name or part of one, or a number (`ambientd devices`); by default the system's own."""
+    sample_rate: int = Field(48_000, ge=8_000, le=384_000)
+    channels: int = Field(2, ge=1, le=8)
+    block: int = Field(960, ge=64, le=16_384)
+    """Frames the device asks for at a time."""
+
+
+class Engine(StrictModel):
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["fp32"] = "fp32"
+    memory_limit_mb: int = Field(4096, ge=256)
+    """The generator is stopped and started again rather than let to eat more."""
+    seed: int | None = Field(None, ge=0, lt=2**63)
+    """Repeats a performance; by default every start is different."""
+
+    @field_validator("device")
+    @classmethod
+    def _not_yet(cls, device: str) -> str:
+        if device == "cuda":
+            raise ValueError('"auto" or "cpu": playing on CUDA is not in this version (training uses it)')
+        return device
+
+
+class Osc(StrictModel):
+    enabled: bool = True
+    host: str = "127.0.0.1"
+    """OSC knows no passwords: whoever reaches this address plays the instrument."""
+    port: int = Field(7770, ge=0, le=65_535)
+    """0 lets the system choose; `ambientd status` tells."""
+    reply_port: int | None = Field(None, ge=1, le=65_535)
+    """Answers also go to this port of the sender's machine, for surfaces that listen elsewhere."""
+
+
+class Config(StrictModel):
+    """Everything `ambientd run` can be told."""
+
+    slots: list[Slot] = []
+    """Empty: the library's first models."""
+    mashup: Mashup = Mashup()
+    audio: Audio = Audio()
+    latency: Literal["normal", "live"] = "normal"
+    """How far ahead music is made: normal rides out a busy machine, live answers sooner."""
+    engine: Engine = Engine()
+    osc: Osc = Osc()
+    sinks: list[Sink] = []
+    autoplay: bool = True
+    """Play at once, rather than wait for `/ambientd/play`."""
+    volume: float = Field(VOLUME.default, ge=VOLUME.low, le=VOLUME.high)
+    """A factor of amplitude."""
+    max_slots: Annotated[int, Field(ge=1, le=64)] = 8
+
+    @model_validator(mode="after")
+    def _slots_fit(self) -> Config:
+        if len(self.slots) > self.max_slots:
+            raise ValueError(f"at most max_slots = {self.max_slots} slots, not {len(self.slots)}")
+        return self
+
+
+Section = TypeVar("Section", bound=BaseModel)
+
+
+def load(path: Path | None = None, sets: Sequence[str] = ()) -> Config:
+    """The defaults, changed by the file at `path`, changed by each `key=value` of `sets`.
+
+    A value is TOML (`0.5`, `[1, 2]`, `"text"`), else plain text. Raises ConfigError.
+    """
+    values = _read(path) if path else {}
+    for text in sets:
+        _apply(values, text)
+    source = f"{path}" if path else "the configuration"
+    return validate(Config, values, source + (" with --set" if path and sets else ""))
+
+
+def validate(model: type[Section], values: Mapping[str, Any], source: str, prefix: str = "") -> Section:
+    """Build a section from `values`, or raise ConfigError naming `source` and the key below `prefix`.
+
+    For a plugin's own section: `validate(Blend.Config, config.mashup.options, str(path), "mashup")`.
+    """
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise _explain(model, error, source, prefix) from None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read ({error.strerror})", "Name a file that exists") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not TOML: {error}", "See https://toml.io") from None
+
+
+def _apply(values: dict[str, Any], text: str) -> None:
+    """Put one `key=value` into the nested values."""
+    key, equals, raw = text.partition("=")
+    steps = key.strip().split(".")
+    if not equals or not all(steps):
+        raise ConfigError(f"--set {text!r} is not key=value", "For example --set osc.port=7771")
+    try:
+        value = tomllib.loads(f"value = {raw}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = raw.strip()
+    node: Any = values
+    for step, following in zip(steps, [*steps[1:], None], strict=True):
+        fresh = value if following is None else [] if following.isdigit() else {}
+        node = _descend(node, step, fresh, text, last=following is None)
+
+
+def _descend(node: Any, step: str, fresh: Any, text: str, last: bool) -> Any:
+    """One step of a `--set` path into a table or list, made where it is missing; the last step assigns."""
+    if isinstance(node, dict):
+        if last or step not in node:
+            node[step] = fresh
+        return node[step]
+    if isinstance(node, list) and step.isdigit() and int(step) <= len(node):
+        index = int(step)
+        if index == len(node):
+            node.append(fresh)
+        elif last:
+            node[index] = fresh
+        return node[index]
+    if isinstance(node, list):
+        raise ConfigError(f"--set {text!r}: {step!r} is no place in a list of {len(node)}", f"Use 0 to {len(node)}")
+    raise ConfigError(f"--set {text!r}: {step!r} lies below a plain value", "Leave it away")
+
+
+def _explain(model: type[BaseModel], error: ValidationError, source: str, prefix: str) -> ConfigError:
+    """The first problem, in one line; the rest show once it is mended."""
+    problem = error.errors()[0]
+    location = problem["loc"]
+    key = ".".join(map(str, ([prefix] if prefix else []) + list(location)))
+    if problem["type"] == "extra_forbidden":
+        valid = _keys_beside(model, location)
+        near = difflib.get_close_matches(str(location[-1]), valid, 1)
+        remedy = f"Did you mean {near[0]!r}?" if near else f"Valid here: {', '.join(valid) or 'nothing'}"
+        return ConfigError(f"{source}: unknown key {key!r}", remedy)
+    if problem["type"] == "missing":
+        return ConfigError(f"{source}: {key!r} is missing", "Add it")
+    expected = problem["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    if not key:
+        return ConfigError(f"{source}: {expected}")
+    return ConfigError(f"{source}: {key!r} is {_short(problem['input'])}", f"Expected {expected}")
+
+
+def _keys_beside(model: type[BaseModel], location: Sequence[str | int]) -> list[str]:
+    """The valid keys of the section that holds the one at `location`."""
+    for step in location[:-1]:
+        if isinstance(step, int):
+            continue
+        inner = _section_in(model.model_fields[step].annotation) if step in model.model_fields else None
+        if inner is None:
+            return []
+        model = inner
+    return list(model.model_fields)
+
+
+def _section_in(annotation: Any) -> type[BaseModel] | None:
+    """The section that a field holds, alone or in a list."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next(filter(None, map(_section_in, getattr(annotation, "__args__", ()))), None)
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
