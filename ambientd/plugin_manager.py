@@ -1,0 +1,277 @@
+"""Finds plugins, loads each one alone, and says what became of it. Supervisor, generator, command line; light.
+
+Every plugin gets a pluggy manager of its own and its registrations are staged: they count once all of
+them have proved sound, so one broken plugin never costs another, nor leaves half of itself behind.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib.util
+import inspect
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import pluggy
+from pydantic import BaseModel
+
+from ambientd import hookspecs
+from ambientd.errors import PluginError
+from ambientd.parameters import Parameter
+from ambientd.plugin import PROJECT, Mashup, Sink
+
+if TYPE_CHECKING:
+    import click
+
+GROUP = "ambientd.plugins"
+_NAME = re.compile(r"[a-z0-9_-]+")
+
+Kind = TypeVar("Kind", Mashup, Sink)
+
+
+class PluginState(Enum):
+    """What became of a plugin."""
+
+    LOADED = "loaded"
+    IMPORT_FAILED = "import failed"
+    """Its module raised while it was imported."""
+    BAD_REGISTRATION = "bad registration"
+    """A hook is unknown, raised, or returned something that is not what it should be."""
+    NAME_TAKEN = "name taken"
+    """Another plugin already has a mashup, a sink or a command of that name."""
+    REPLACED = "replaced"
+    """A file of the same name in the user's plugin folder is used instead."""
+
+
+@dataclass
+class Plugin:
+    """One plugin that was found. origin: its distribution, or the file. reason: one line, empty when loaded."""
+
+    name: str
+    origin: str
+    state: PluginState
+    reason: str = ""
+    mashups: list[str] = field(default_factory=list)
+    sinks: list[str] = field(default_factory=list)
+    hooks: pluggy.HookRelay | None = field(default=None, repr=False)
+
+
+class _Refused(Exception):
+    """Why a plugin is not taken in."""
+
+    def __init__(self, state: PluginState, reason: str) -> None:
+        super().__init__(reason)
+        self.state = state
+
+
+@dataclass(frozen=True)
+class _Source:
+    name: str
+    origin: str
+    load: Callable[[], object]
+
+
+class Plugins:
+    """Every plugin found, with the mashups and sinks of those that loaded, by name."""
+
+    def __init__(self) -> None:
+        self.found: list[Plugin] = []
+        self.mashups: dict[str, type[Mashup]] = {}
+        self.sinks: dict[str, type[Sink]] = {}
+
+    @classmethod
+    def discover(cls, folder: Path | None = None) -> Plugins:
+        """Load everything installed, and the files in `folder` (by default the user's plugin folder).
+
+        A file replaces an installed plugin of the same name, unless it fails to load.
+        """
+        plugins = cls()
+        dropped_in = {source.name: source for source in _files(user_folder() if folder is None else folder)}
+        for source in _installed():
+            replacement = dropped_in.pop(source.name, None)
+            if replacement and plugins._take_in(replacement):
+                reason = f"{replacement.origin} is used instead"
+                plugins.found.append(Plugin(source.name, source.origin, PluginState.REPLACED, reason))
+            else:
+                plugins._take_in(source)
+        for source in dropped_in.values():
+            plugins._take_in(source)
+        return plugins
+
+    def mashup(self, name: str) -> type[Mashup]:
+        """The mashup called `name`, or PluginError naming the nearest."""
+        return self._named("mashup", self.mashups, name)
+
+    def sink(self, name: str) -> type[Sink]:
+        """The sink called `name`, or PluginError naming the nearest."""
+        return self._named("sink", self.sinks, name)
+
+    def add_commands(self, cli: click.Group) -> None:
+        """Let each loaded plugin add its commands to `cli`; a plugin that fails at it adds none."""
+        for plugin in self.found:
+            if plugin.hooks is None:
+                continue
+            try:
+                commands = _commands(plugin.hooks)
+                _refuse_taken("command", commands, cli.commands)
+            except _Refused as refusal:
+                plugin.state, plugin.reason = refusal.state, str(refusal)
+            else:
+                for command in commands.values():
+                    cli.add_command(command)
+
+    def _take_in(self, source: _Source) -> bool:
+        """Load one plugin and keep what it registers, all or nothing; whether it loaded."""
+        plugin = Plugin(source.name, source.origin, PluginState.LOADED)
+        self.found.append(plugin)
+        try:
+            hooks = _hooks_of(source)
+            mashups = _registered(hooks.register_mashups, Mashup)
+            sinks = _registered(hooks.register_sinks, Sink)
+            _refuse_taken("mashup", mashups, self.mashups)
+            _refuse_taken("sink", sinks, self.sinks)
+        except _Refused as refusal:
+            plugin.state, plugin.reason = refusal.state, str(refusal)
+            return False
+        self.mashups |= mashups
+        self.sinks |= sinks
+        plugin.mashups, plugin.sinks, plugin.hooks = list(mashups), list(sinks), hooks
+        return True
+
+    def _named(self, kind: str, known: Mapping[str, type[Kind]], name: str) -> type[Kind]:
+        if name in known:
+            return known[name]
+        near = difflib.get_close_matches(name, known, 1)
+        remedy = f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(known) or 'none'}"
+        broken = next((p for p in self.found if p.name == name and p.state is not PluginState.LOADED), None)
+        if broken:
+            remedy = f"The plugin {name} did not load: {broken.state.value}, {broken.reason}"
+        raise PluginError(f"no {kind} is called {name!r}", remedy)
+
+
+def user_folder() -> Path:
+    """Where a file becomes a plugin by being there."""
+    from platformdirs import user_config_path
+
+    return user_config_path(PROJECT) / "plugins"
+
+
+def _installed() -> list[_Source]:
+    return [
+        _Source(entry.name, _distribution(entry), entry.load)
+        for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name)
+    ]
+
+
+def _distribution(entry: EntryPoint) -> str:
+    return f"{entry.dist.name} {entry.dist.version}" if entry.dist else entry.value
+
+
+def _files(folder: Path) -> list[_Source]:
+    paths = sorted(folder.glob("*.py")) if folder.is_dir() else []
+    return [
+        _Source(path.stem, str(path), lambda path=path: _import_file(path))  # type: ignore[misc]
+        for path in paths
+        if not path.stem.startswith("_")
+    ]
+
+
+def _import_file(path: Path) -> ModuleType:
+    name = f"ambientd_user_plugins.{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{path} is not a module")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses and pydantic look their own module up
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _hooks_of(source: _Source) -> pluggy.HookRelay:
+    """Import a plugin into a manager of its own."""
+    try:
+        module = source.load()
+    except (Exception, SystemExit) as error:
+        raise _Refused(PluginState.IMPORT_FAILED, _one_line(error)) from error
+    manager = pluggy.PluginManager(PROJECT)
+    manager.add_hookspecs(hookspecs)
+    try:
+        manager.register(module, source.name)
+        manager.check_pending()
+    except pluggy.PluginValidationError as error:
+        raise _Refused(PluginState.BAD_REGISTRATION, _one_line(error)) from error
+    if not manager.get_hookcallers(module):
+        raise _Refused(PluginState.BAD_REGISTRATION, "it has no function marked with hookimpl")
+    return manager.hook
+
+
+def _call(hook: Callable[[], Any], name: str) -> list[Any]:
+    try:
+        return list(hook())
+    except (Exception, SystemExit) as error:
+        raise _Refused(PluginState.BAD_REGISTRATION, f"{name}: {_one_line(error)}") from error
+
+
+def _registered(hook: pluggy.HookCaller, kind: type[Kind]) -> dict[str, type[Kind]]:
+    """What one plugin's hook returned, by name, each checked."""
+    classes: dict[str, type[Kind]] = {}
+    for answer in _call(hook, hook.name):
+        if not isinstance(answer, Iterable):
+            raise _Refused(PluginState.BAD_REGISTRATION, f"{hook.name} returned {answer!r}, not a list of classes")
+        for candidate in answer:
+            fault = _fault(candidate, kind)
+            if fault:
+                raise _Refused(PluginState.BAD_REGISTRATION, f"{hook.name}: {candidate!r} {fault}")
+            _refuse_taken(kind.__name__.lower(), [candidate.name], classes)
+            classes[candidate.name] = candidate
+    return classes
+
+
+def _commands(hooks: pluggy.HookRelay) -> Mapping[str, click.Command]:
+    """What one plugin adds to a group that is nobody's yet."""
+    import click
+
+    stage = click.Group()
+    _call(lambda: hooks.register_commands(cli=stage), "register_commands")
+    return stage.commands
+
+
+def _fault(candidate: Any, kind: type) -> str:
+    """What is wrong with a registered class; empty when nothing is."""
+    if not (isinstance(candidate, type) and issubclass(candidate, kind)):
+        return f"is not a class derived from {kind.__name__}"
+    if inspect.isabstract(candidate):
+        return f"does not implement {', '.join(sorted(getattr(candidate, '__abstractmethods__', ())))}"
+    name = getattr(candidate, "name", None)
+    if not (isinstance(name, str) and _NAME.fullmatch(name)):
+        return f"needs a name of a-z, 0-9, _ and -, not {name!r}"
+    config = getattr(candidate, "Config", None)
+    if not (isinstance(config, type) and issubclass(config, BaseModel)):
+        return "needs a Config derived from StrictModel"
+    parameters = getattr(candidate, "parameters", ())
+    if not all(isinstance(parameter, Parameter) for parameter in parameters):
+        return "has parameters that are not Parameter"
+    if len({parameter.id for parameter in parameters}) < len(parameters):
+        return "has two parameters of one id"
+    return ""
+
+
+def _refuse_taken(kind: str, names: Iterable[str], taken: Iterable[str]) -> None:
+    clash = sorted(set(names) & set(taken))
+    if clash:
+        raise _Refused(PluginState.NAME_TAKEN, f"there already is a {kind} called {clash[0]!r}")
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())
