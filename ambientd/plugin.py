@@ -15,11 +15,12 @@ import pluggy
 from pydantic import BaseModel, ConfigDict
 
 from ambientd.errors import AmbientdError, PluginError
+from ambientd.options import Several
 from ambientd.parameters import Parameter
 from ambientd.types import BLOCK, BlockClock, Mix, VoiceInfo
 
 if TYPE_CHECKING:
-    from ambientd.arrays import Floats
+    from ambientd.arrays import Floats as Floats
 
 __all__ = [
     "BLOCK",
@@ -30,6 +31,7 @@ __all__ = [
     "Mix",
     "Parameter",
     "PluginError",
+    "Several",
     "Sink",
     "StrictModel",
     "VoiceInfo",

@@ -1,1 +1,18 @@
-"""From an album to a checkpoint: `ambientd album` and `ambientd train`."""
+"""The training plugin: `ambientd album` and `ambientd train`. Its heavy parts load when a command runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ambientd.plugin import hookimpl
+
+if TYPE_CHECKING:
+    import click
+
+
+@hookimpl
+def register_commands(cli: click.Group) -> None:
+    from ambientd_plugins.training.commands import album, train
+
+    cli.add_command(album)
+    cli.add_command(train)

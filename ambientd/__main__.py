@@ -1,0 +1,5 @@
+"""`python -m ambientd` is `ambientd`."""
+
+from ambientd.cli import main
+
+main()

@@ -1,0 +1,30 @@
+"""A command-line option that takes several values after one flag. Any command; imports only click."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+
+class Several(click.Option):
+    """`--flag A B C`, up to the next option; `--flag A --flag B` works as well.
+
+    click has no greedy options, and the older training scripts' `--frame_sizes 16 4` is a form people know.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, multiple=True, **kwargs)
+
+    def add_to_parser(self, parser: Any, ctx: click.Context) -> None:
+        super().add_to_parser(parser, ctx)
+        names = {**parser._long_opt, **parser._short_opt}
+        option = next(names[name] for name in self.opts if name in names)
+        process = option.process
+
+        def greedy(value: Any, state: Any) -> None:
+            process(value, state)
+            while state.rargs and not state.rargs[0].startswith("-"):
+                process(state.rargs.pop(0), state)
+
+        option.process = greedy

@@ -1,0 +1,148 @@
+"""Tracks as tokens, split before anything is cut, and walked by parallel streams that carry state.
+
+All tokens stay in memory as uint8: an hour at 16 kHz is 58 MB, and no loader stands between it and the model.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ambientd.samplernn import quantize
+from ambientd.samplernn.checkpoint import Architecture
+from ambientd_plugins.training.album import Track
+from ambientd_plugins.training.errors import AlbumError
+
+Tokens = NDArray[np.uint8]
+
+HELD_OUT = 0.1
+"""The share of the album that is never trained on."""
+TRACKS_FOR_A_SPLIT = 5
+"""With fewer tracks than this, holding whole ones out would cost too much of the album."""
+PRIME_PLACES, PRIME_SECONDS = 4, 2.0
+RESET_SECONDS = (8.0, 30.0)
+"""A stream jumps elsewhere after a random time in this range: state is carried, and also learnt to be started."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """Token tracks to learn from and to be judged by; they share no sample."""
+
+    train: list[Tokens]
+    validation: list[Tokens]
+
+    @property
+    def train_samples(self) -> int:
+        return sum(map(len, self.train))
+
+
+def scale(tracks: Sequence[Track], pre_emphasis: float) -> tuple[float, float]:
+    """(dc, gain) of the whole album: one of each, so that the dynamics between its parts survive."""
+    audio = [t.audio for t in tracks]
+    dc = quantize.album_dc(audio)
+    return dc, quantize.album_gain(audio, pre_emphasis, dc)
+
+
+def tokenise(track: Track, dc: float, architecture: Architecture) -> Tokens:
+    """One track as its model hears it."""
+    a = architecture
+    emphasised = quantize.pre_emphasise(track.audio - np.float32(dc), a.pre_emphasis)
+    return quantize.encode(emphasised * np.float32(a.album_gain), a.q_levels, a.quantization)
+
+
+def split(tracks: list[Tokens], shortest: int, how: str, rng: np.random.Generator) -> Split:
+    """Hold out a tenth: whole tracks ("track"), or the end of each ("time"); "auto" decides by their number.
+
+    shortest: a part shorter than this many samples is of no use. Raises AlbumError when none is left.
+    """
+    if how == "auto":
+        how = "track" if len(tracks) >= TRACKS_FOR_A_SPLIT else "time"
+    parts = _by_track(tracks, rng) if how == "track" else _by_time(tracks)
+    found = Split(*([t for t in part if len(t) >= shortest] for part in parts))
+    if not found.train or not found.validation:
+        raise AlbumError(
+            f"the album is too short: no stretch of {shortest} samples is left after holding out a tenth",
+            "Add music, or lower --sequence",
+        )
+    return found
+
+
+def _by_track(tracks: list[Tokens], rng: np.random.Generator) -> tuple[list[Tokens], list[Tokens]]:
+    wanted = HELD_OUT * sum(map(len, tracks))
+    held: set[int] = set()
+    for index in rng.permutation(len(tracks)):
+        so_far = sum(len(tracks[i]) for i in held)
+        # A track that would take far more than a tenth stays in training.
+        if so_far < wanted / 2 and so_far + len(tracks[index]) < 2 * wanted:
+            held.add(int(index))
+    if not held:
+        return _by_time(tracks)
+    return [t for i, t in enumerate(tracks) if i not in held], [tracks[i] for i in sorted(held)]
+
+
+def _by_time(tracks: list[Tokens]) -> tuple[list[Tokens], list[Tokens]]:
+    cuts = [round(len(t) * (1 - HELD_OUT)) for t in tracks]
+    return [t[:c] for t, c in zip(tracks, cuts, strict=True)], [t[c:] for t, c in zip(tracks, cuts, strict=True)]
+
+
+def prime(tracks: list[Tokens], sample_rate: int) -> Tokens:
+    """[places, samples]: seed audio from several places of the album."""
+    whole = np.concatenate(tracks)
+    length = min(round(PRIME_SECONDS * sample_rate), len(whole))
+    starts = np.linspace(0, len(whole) - length, PRIME_PLACES + 2).astype(int)[1:-1]
+    return np.stack([whole[s : s + length] for s in starts])
+
+
+class Streams:
+    """`batch` read heads that walk the tracks side by side, jumping now and then; fully resumable."""
+
+    def __init__(
+        self, tracks: list[Tokens], batch: int, sequence: int, architecture: Architecture, sample_rate: int, seed: int
+    ) -> None:
+        self.tracks, self.sequence, self.sample_rate = tracks, sequence, sample_rate
+        self.context = architecture.frame_sizes[-1]
+        self.silence = quantize.silence(architecture.q_levels)
+        self.rng = np.random.default_rng(seed)
+        usable = np.array([max(0, len(t) - sequence) for t in tracks], np.float64)
+        self.share = usable / usable.sum() if usable.sum() else np.full(len(tracks), 1 / len(tracks))
+        self.track = np.zeros(batch, np.int64)
+        self.position = np.zeros(batch, np.int64)
+        self.remaining = np.zeros(batch, np.int64)
+
+    def next(self) -> tuple[Tokens, NDArray[np.bool_]]:
+        """(tokens [batch, context + sequence], whether each stream has just jumped [batch])."""
+        out = np.full((len(self.track), self.context + self.sequence), self.silence, np.uint8)
+        jumped = np.zeros(len(self.track), np.bool_)
+        for row in range(len(self.track)):
+            length = len(self.tracks[self.track[row]])
+            if self.remaining[row] < self.sequence or self.position[row] + self.sequence > length:
+                self._jump(row)
+                jumped[row] = True
+            start = int(self.position[row])
+            heard = self.tracks[self.track[row]][max(0, start - self.context) : start + self.sequence]
+            out[row, -len(heard) :] = heard
+            self.position[row] += self.sequence
+            self.remaining[row] -= self.sequence
+        return out, jumped
+
+    def _jump(self, row: int) -> None:
+        self.track[row] = self.rng.choice(len(self.tracks), p=self.share)
+        self.position[row] = self.rng.integers(0, len(self.tracks[self.track[row]]) - self.sequence + 1)
+        self.remaining[row] = max(self.sequence, round(self.rng.uniform(*RESET_SECONDS) * self.sample_rate))
+
+    def state(self) -> dict[str, Any]:
+        """Everything that `next` depends on."""
+        return {
+            "rng": json.dumps(self.rng.bit_generator.state),
+            **{name: getattr(self, name).tolist() for name in ("track", "position", "remaining")},
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.rng.bit_generator.state = json.loads(state["rng"])
+        for name in ("track", "position", "remaining"):
+            getattr(self, name)[:] = state[name]

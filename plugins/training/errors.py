@@ -1,0 +1,17 @@
+"""What can go wrong with an album or a training."""
+
+from __future__ import annotations
+
+from ambientd.plugin import AmbientdError
+
+
+class AlbumError(AmbientdError):
+    """An album cannot be read, or holds no usable audio."""
+
+    exit_code = 5
+
+
+class TrainingError(AmbientdError):
+    """A training cannot start, or cannot go on."""
+
+    exit_code = 9

@@ -1,0 +1,159 @@
+"""One training: truncated back-propagation through time with the state carried along the tracks.
+
+Recipe (benchmarked, see benchmarks/training.md as it grows): Adam with beta2 0.99, gradient clip 1, a short
+warm-up and a cosine to 3 %, an exponential moving average of the weights, which is what is kept and judged.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from ambientd.samplernn.checkpoint import Architecture
+from ambientd.samplernn.model import SampleRNN, State
+from ambientd_plugins.training.dataset import Split, Streams, Tokens
+
+WARM_UP_STEPS = 100
+FINAL_LEARNING_RATE = 0.03
+EMA_DECAY = 0.999
+CLIP = 1.0
+BITS = 1 / math.log(2)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How long and how fast. Either `steps` or `minutes` ends the training and shapes its schedule."""
+
+    batch: int
+    sequence: int
+    learning_rate: float
+    steps: int | None
+    minutes: float | None
+    seed: int
+
+
+class Trainer:
+    """Owns the model, its averaged weights, the optimiser and the place in the data.
+
+    `state()`/`restore()` hold everything: with a schedule in steps, a resumed training computes what an
+    uninterrupted one would have.
+    """
+
+    def __init__(self, architecture: Architecture, sample_rate: int, data: Split, recipe: Recipe) -> None:
+        torch.manual_seed(recipe.seed)
+        self.architecture, self.sample_rate, self.data, self.recipe = architecture, sample_rate, data, recipe
+        self.model = SampleRNN(architecture)
+        self.weights = list(self.model.parameters())
+        self.average = [w.detach().clone() for w in self.weights]
+        self.optimiser = torch.optim.Adam(self.weights, recipe.learning_rate, betas=(0.9, 0.99), foreach=True)
+        self.streams = Streams(data.train, recipe.batch, recipe.sequence, architecture, sample_rate, recipe.seed)
+        self.hidden: State = detach(self.model.initial_state(recipe.batch))
+        self.half = bfloat16_is_fast()
+        self.step = 0
+        self.samples = 0
+        self.seconds = 0.0
+        self.cpu_seconds = 0.0
+
+    @property
+    def progress(self) -> float:
+        """0..1 of the whole training."""
+        if self.recipe.steps:
+            return min(1.0, self.step / self.recipe.steps)
+        assert self.recipe.minutes
+        return min(1.0, self.seconds / (60 * self.recipe.minutes))
+
+    def train_step(self) -> float:
+        """One update; returns its loss in bits per sample (NaN: the update was skipped)."""
+        started, cpu = time.perf_counter(), time.process_time()
+        tokens, jumped = self.streams.next()
+        fresh = torch.from_numpy(jumped)[:, None]
+        first = self.model.initial_state(len(tokens))
+        state = [[torch.where(fresh, f, h) for f, h in zip(*pair, strict=True)] for pair in zip(first, self.hidden)]
+        self._schedule()
+        self.optimiser.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.half):
+            loss, after = self.model.loss(torch.from_numpy(tokens), state)
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = torch.nn.utils.clip_grad_norm_(self.weights, CLIP, foreach=True)
+        self.step += 1
+        if bool(torch.isfinite(norm)):
+            self.optimiser.step()
+            rate = 1 - min(EMA_DECAY, self.step / (self.step + 10))
+            torch._foreach_lerp_(self.average, [w.detach() for w in self.weights], rate)
+            self.hidden = detach(after)
+        self.samples += tokens.size - len(tokens) * self.streams.context
+        self.seconds += time.perf_counter() - started
+        self.cpu_seconds += time.process_time() - cpu
+        return loss.item() * BITS if bool(torch.isfinite(norm)) else math.nan
+
+    def _schedule(self) -> None:
+        warm = min(1.0, (self.step + 1) / WARM_UP_STEPS)
+        cosine = 0.5 * (1 + math.cos(math.pi * self.progress))
+        rate = self.recipe.learning_rate * warm * (FINAL_LEARNING_RATE + (1 - FINAL_LEARNING_RATE) * cosine)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+
+    def averaged(self) -> SampleRNN:
+        """A copy of the model with the averaged weights."""
+        model = SampleRNN(self.architecture).eval()
+        with torch.no_grad():
+            for target, source in zip(model.parameters(), self.average, strict=True):
+                target.copy_(source)
+        return model
+
+    def state(self) -> dict[str, Any]:
+        """Tensors and plain values only, so that it loads with weights_only."""
+        return {
+            "weights": [w.detach() for w in self.weights],
+            "average": self.average,
+            "optimiser": self.optimiser.state_dict(),
+            "hidden": self.hidden,
+            "streams": self.streams.state(),
+            "torch_rng": torch.get_rng_state(),
+            "counts": [self.step, self.samples, self.seconds, self.cpu_seconds],
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        with torch.no_grad():
+            for target, source in zip(self.weights + self.average, state["weights"] + state["average"], strict=True):
+                target.copy_(source)
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.hidden = state["hidden"]
+        self.streams.restore(state["streams"])
+        torch.set_rng_state(state["torch_rng"])
+        self.step, self.samples, self.seconds, self.cpu_seconds = state["counts"]
+
+
+def detach(state: State) -> State:
+    """The state without its history: where back-propagation is truncated."""
+    return [[h.detach().float() for h in tier] for tier in state]
+
+
+def bfloat16_is_fast() -> bool:
+    """Whether this processor multiplies bfloat16 matrices in hardware; elsewhere emulation is slower than float32."""
+    capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+@torch.no_grad()
+def validation_bits(model: SampleRNN, tracks: list[Tokens], sequence: int, most: int, batch: int = 16) -> float:
+    """Bits per sample over at most `most` samples of `tracks`, state carried along `batch` parallel stretches."""
+    total, count = 0.0, 0
+    state = model.initial_state(batch)
+    for tokens in _stretches(np.concatenate(tracks), model.context, sequence, most, batch):
+        loss, state = model.loss(torch.from_numpy(tokens), state)
+        total, count = total + loss.item(), count + 1
+    return total / max(1, count) * BITS
+
+
+def _stretches(whole: Tokens, context: int, sequence: int, most: int, batch: int) -> Iterator[Tokens]:
+    per_row = (len(whole) - context) // batch
+    for start in range(0, max(1, min(per_row, most // batch) - sequence + 1), sequence):
+        rows = [whole[r * per_row + start :][: context + sequence] for r in range(batch)]
+        yield np.stack([np.pad(r, (context + sequence - len(r), 0), mode="edge") for r in rows])
