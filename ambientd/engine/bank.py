@@ -1,0 +1,80 @@
+"""The slots' voices as the kernel sees them, and the call into it. The render thread (a loading one to prime).
+
+Importing this imports Numba: only processes that generate do.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ambientd.arrays import Floats, Tokens
+from ambientd.engine.kernels import cpu, plan
+from ambientd.engine.mix import MixRamp
+from ambientd.engine.voice import Voice
+from ambientd.types import BLOCK
+
+
+class Bank:
+    """Up to `slots` voices in lockstep, mixed into `channels`."""
+
+    def __init__(self, slots: int, channels: int) -> None:
+        self.slots: list[Voice | None] = [None] * slots
+        self.ramp = MixRamp(slots, channels)
+        self.drawn = np.zeros((slots, BLOCK), np.uint8)
+        self._plan = cpu.Plan(
+            np.zeros((slots, plan.VOICE_FIELDS), np.int64),
+            np.zeros((slots, 1, plan.TIER_FIELDS), np.int64),
+            np.zeros((slots, 1, 1, plan.LAYER_FIELDS), np.int64),
+        )
+        self._drawing = np.zeros(slots, np.bool_)
+        self._scratch = np.zeros((2, cpu.MAX_LEVELS), np.float32)
+        self._no_logits = np.zeros((slots, 0, cpu.MAX_LEVELS), np.float32)
+        self._silent = np.zeros((BLOCK, channels), np.float32)
+        self._mixes = _ramp_arrays(self.ramp)
+
+    def attach(self, slot: int, voice: Voice) -> None:
+        """Between two renders: put `voice` into an empty slot."""
+        self.slots[slot] = voice
+        voices, tiers, layers = self._plan
+        fitting_tiers = _grown(tiers, voice.tiers.shape)
+        fitting_layers = _grown(layers, voice.layers.shape)
+        voices[slot] = voice.row
+        fitting_tiers[slot, : len(voice.tiers)] = voice.tiers
+        fitting_layers[slot, : len(voice.layers), : voice.layers.shape[1]] = voice.layers
+        self._plan = cpu.Plan(voices, fitting_tiers, fitting_layers)
+
+    def detach(self, slot: int) -> Voice | None:
+        """Between two renders: empty the slot; the voice keeps its state."""
+        voice, self.slots[slot] = self.slots[slot], None
+        if voice:
+            voice.row[:] = self._plan.voices[slot]
+        self._plan.voices[slot] = 0
+        self.ramp.forget(slot)
+        return voice
+
+    def render(self, out: Floats, logits: Floats | None = None) -> None:
+        """One block of the ramp as it stands -> out [n <= BLOCK, C], float32, C-contiguous."""
+        result = cpu.Result(out, self.drawn, self._no_logits if logits is None else logits)
+        cpu.render(self._plan, self._mixes, self._drawing, self._scratch, result)
+
+    def force(self, slot: int, tokens: Tokens, logits: Floats | None = None) -> None:
+        """Run silently on `tokens` [n <= BLOCK] instead of what the slot's voice would draw."""
+        self._plan.voices[slot, plan.FORCED] = tokens.ctypes.data
+        self.render(self._silent[: len(tokens)], logits)
+        self._plan.voices[slot, plan.FORCED] = 0
+
+
+def _grown(array: NDArray[np.int64], shape: tuple[int, ...]) -> NDArray[np.int64]:
+    """`array` [V, ...] with room for `shape` behind its first axis."""
+    inner = tuple(max(have, want) for have, want in zip(array.shape[1:], shape, strict=True))
+    if inner == array.shape[1:]:
+        return array
+    out = np.zeros((array.shape[0], *inner), array.dtype)
+    out[tuple(slice(n) for n in array.shape)] = array
+    return out
+
+
+def _ramp_arrays(ramp: MixRamp) -> cpu.Ramp:
+    start, end = ramp.start, ramp.end
+    return cpu.Ramp(start.logits, end.logits, start.temperature, end.temperature, start.gains, end.gains, end.history)

@@ -1,0 +1,138 @@
+"""The truth for every kernel: readable NumPy, one sample at a time. Tests only; any thread.
+
+float32 like the fast kernel, but in the plain order of the formulas; only the last sums over
+probabilities are taken in float64, so that the inverse CDF has no rounding of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ambientd.arrays import Floats, Tokens
+from ambientd.engine.mix import MixRamp
+from ambientd.engine.network import Cell, Network
+from ambientd.samplernn.quantize import network_scale, silence
+from ambientd.types import BLOCK
+
+MASK = (1 << 64) - 1
+GOLDEN = 0x9E3779B97F4A7C15
+
+
+def splitmix64(x: int) -> int:
+    """Steele, Lea and Flood's finaliser: a 64-bit hash."""
+    x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & MASK
+    x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & MASK
+    return x ^ (x >> 31)
+
+
+def stream_key(seed: int) -> int:
+    """Where a voice's random stream starts, so that neighbouring seeds have nothing in common."""
+    return splitmix64((seed + GOLDEN) & MASK)
+
+
+def uniform(key: int, n: int) -> float:
+    """The n-th draw of a stream, in (0, 1): 24 bits, the lowest set, so that neither 0 nor 1 ever comes."""
+    return ((splitmix64((key + (n + 1) * GOLDEN) & MASK) >> 40) | 1) / (1 << 24)
+
+
+def sigmoid(x: Floats) -> Floats:
+    return np.asarray(1 / (1 + np.exp(-x)), np.float32)
+
+
+def gru(cell: Cell, x: Floats, h: Floats) -> Floats:
+    """One step of one layer: x [D], h [D] -> the next h [D]."""
+    ir, iz, inn = np.split(cell.weight_ih @ x + cell.bias_ih, 3)
+    hr, hz, hn = np.split(cell.weight_hh @ h + cell.bias_hh, 3)
+    r, z = sigmoid(ir + hr), sigmoid(iz + hz)
+    n = np.tanh(inn + r * hn)
+    return np.asarray((1 - z) * n + z * h, np.float32)
+
+
+class ReferenceVoice:
+    """A network and its running state."""
+
+    def __init__(self, network: Network, seed: int = 0, tau: float = 1.0) -> None:
+        self.network, self.key, self.tau = network, stream_key(seed), tau
+        self.states = [[cell.h0 for cell in tier.cells] for tier in network.tiers]
+        self.conditioning: list[Floats] = [np.empty(0, np.float32)] * len(network.tiers)  # [ratio, D] per tier
+        self.position = 0
+        self.tokens = [silence(network.q_levels)] * network.context
+
+    def logits(self, heard: Sequence[int]) -> Floats:
+        """Logits [q] of the sample that follows `heard` (the whole past, newest last); advances the state."""
+        net, t = self.network, self.position
+        for k in reversed(range(len(net.tiers))):
+            if t % net.tiers[k].frame_size == 0:
+                self._frame(k, heard)
+        k0, ratio = net.table.shape[0], net.tiers[0].ratio
+        x = self.conditioning[0][t % ratio] + net.table[np.arange(k0), np.asarray(heard[-k0:])].sum(axis=0)
+        hidden = np.maximum(net.hidden_weight @ np.maximum(x, 0) + net.hidden_bias, 0)
+        self.position += 1
+        result: Floats = net.output_weight @ hidden + net.output_bias
+        return result
+
+    def _frame(self, k: int, heard: Sequence[int]) -> None:
+        net = self.network
+        tier = net.tiers[k]
+        offset, factor = network_scale(net.q_levels)
+        frame = (np.asarray(heard[-tier.frame_size :], np.float32) - np.float32(offset)) * np.float32(factor)
+        x = tier.input_weight @ frame + tier.input_bias
+        if k + 1 < len(net.tiers):
+            above = net.tiers[k + 1]
+            x = x + self.conditioning[k + 1][(self.position // tier.frame_size) % above.ratio]
+        for layer, cell in enumerate(tier.cells):
+            x = self.states[k][layer] = gru(cell, x, self.states[k][layer])
+        self.conditioning[k] = (tier.upsample_weight @ x + tier.upsample_bias).reshape(tier.ratio, -1)
+
+
+def teacher_forced(network: Network, tokens: Tokens) -> Floats:
+    """Logits [n, q] of each of `tokens` [n] given those before it; before the first there is silence."""
+    voice = ReferenceVoice(network)
+    rows = []
+    for token in tokens:
+        rows.append(voice.logits(voice.tokens))
+        voice.tokens.append(int(token))
+    return np.array(rows)
+
+
+def log_softmax(x: Floats) -> NDArray[np.float64]:
+    shifted = x.astype(np.float64) - float(x.max())
+    return np.asarray(shifted - np.log(np.exp(shifted).sum()))
+
+
+def draw(z: NDArray[np.float64], u: float) -> int:
+    """The token at quantile u of softmax(z)."""
+    cumulative = np.cumsum(np.exp(z - z.max()))
+    return int(np.searchsorted(cumulative, u * cumulative[-1], side="right"))
+
+
+def draws(ramp: MixRamp, present: Sequence[bool]) -> list[bool]:
+    """Which voices draw tokens of their own: those that somebody hears, through a gain or as a history."""
+    history = ramp.end.history
+    listened = [any(p and history[j] == i for j, p in enumerate(present)) for i in range(len(present))]
+    heard = [bool(ramp.start.gains[i].any() or ramp.end.gains[i].any()) for i in range(len(present))]
+    return [p and (a or b) for p, a, b in zip(present, listened, heard, strict=True)]
+
+
+def render_block(voices: Sequence[ReferenceVoice | None], ramp: MixRamp) -> None:
+    """Append one block of tokens to every voice's `tokens`, mixing their log-probabilities as `ramp` says."""
+    drawn = draws(ramp, [voice is not None for voice in voices])
+    loaded = {i: voice for i, voice in enumerate(voices) if voice}
+    history = ramp.end.history
+    for s in range(BLOCK):
+        a = (s + 1) / BLOCK
+        weights = (1 - a) * ramp.start.logits + a * ramp.end.logits
+        temperature = (1 - a) * ramp.start.temperature + a * ramp.end.temperature
+        logits = {i: voice.logits(loaded[int(history[i])].tokens) for i, voice in loaded.items()}
+        tokens = {}
+        for i, voice in loaded.items():
+            if drawn[i]:
+                z = np.zeros(voice.network.q_levels)
+                for j in np.flatnonzero(weights[i]):
+                    z += weights[i, j] / weights[i].sum() * log_softmax(logits[j] / loaded[j].tau)
+                tokens[i] = draw(z / temperature[i], uniform(voice.key, voice.position - 1))
+        for i, voice in loaded.items():
+            voice.tokens.append(tokens[i] if drawn[i] else tokens[int(history[i])])

@@ -1,0 +1,133 @@
+"""What a mix may be, and how one becomes the next. The generator's render thread, once per block; NumPy only.
+
+A mashup is a plugin: whatever it fills in is checked here before a kernel sees it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ambientd.errors import AmbientdError, IncompatibleVoices
+from ambientd.types import Mix, VoiceInfo
+
+MIN_TEMPERATURE, MAX_TEMPERATURE = 0.01, 10.0
+MAX_GAIN = 16.0
+SHARED_FIELDS = ("sample_rate", "q_levels", "quantization", "pre_emphasis")
+"""What voices must agree on before they may share logits or history."""
+
+
+class InvalidMix(AmbientdError):
+    """A mashup filled in a mix that cannot be rendered."""
+
+
+def equal_gain(infos: Sequence[VoiceInfo | None], channels: int) -> Mix:
+    """Every loaded voice on its own, all at the same gain: what plays when no mashup can be trusted."""
+    mix = Mix.solo(len(infos), channels)
+    loaded = [i for i, info in enumerate(infos) if info]
+    mix.gains[loaded] = 1 / np.sqrt(max(1, len(loaded)))
+    return mix
+
+
+def validate(mix: Mix, infos: Sequence[VoiceInfo | None], channels: int) -> None:
+    """Raise InvalidMix or IncompatibleVoices, naming what is wrong. Empty slots' rows may hold anything finite."""
+    voices = len(infos)
+    shapes = {"logits": (voices, voices), "history": (voices,), "temperature": (voices,), "gains": (voices, channels)}
+    for field, shape in shapes.items():
+        array: NDArray[Any] = getattr(mix, field)
+        if array.shape != shape:
+            raise InvalidMix(f"mix.{field} has shape {array.shape}, not {shape}", "Fill it in place")
+        if not np.isfinite(array).all():
+            raise InvalidMix(f"mix.{field} holds NaN or infinity")
+    _check_range("logits", mix.logits, 0, np.inf)
+    _check_range("history", mix.history, 0, voices - 1)
+    _check_range("gains", np.abs(mix.gains), 0, MAX_GAIN)
+    loaded = [i for i, info in enumerate(infos) if info]
+    _check_range("temperature", mix.temperature[loaded], MIN_TEMPERATURE, MAX_TEMPERATURE)
+    for i, j in sharing(mix, loaded):
+        _check_compatible(infos[i], infos[j])
+        if mix.logits[i, j] and mix.history[i] != mix.history[j]:
+            raise InvalidMix(
+                f"mix.logits[{i}, {j}] is not zero, but voice {i} hears {mix.history[i]} and {j} {mix.history[j]}",
+                "Voices that share logits must share their history",
+            )
+
+
+def sharing(mix: Mix, loaded: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Pairs (i, j) of loaded voices where i uses j's logits or history."""
+    for i in loaded:
+        for j in loaded:
+            if i != j and (mix.logits[i, j] or mix.history[i] == j):
+                yield i, j
+
+
+def check_all_compatible(infos: Sequence[VoiceInfo]) -> None:
+    """Raise IncompatibleVoices unless every voice may share logits and history with the first."""
+    for info in infos[1:]:
+        _check_compatible(infos[0], info)
+
+
+def _check_range(field: str, array: NDArray[Any], low: float, high: float) -> None:
+    if array.size and not (low <= array.min() and array.max() <= high):
+        raise InvalidMix(f"mix.{field} holds values outside {low}..{high}")
+
+
+def _check_compatible(a: VoiceInfo | None, b: VoiceInfo | None) -> None:
+    if a is None or b is None:
+        return
+    for field in SHARED_FIELDS:
+        ours, theirs = getattr(a, field), getattr(b, field)
+        if ours != theirs:
+            raise IncompatibleVoices(
+                f"{a.id!r} and {b.id!r} differ in {field} ({ours} and {theirs})",
+                "Blend checkpoints that were trained with the same settings",
+            )
+
+
+def effective(mix: Mix, present: NDArray[np.bool_], out: Mix) -> None:
+    """Fill `out` with what `mix` means for the voices that are there. present: [V].
+
+    A mashup may run a block behind a change of voices, so a slot that is empty (or about to be) is nobody:
+    whoever would hear it hears itself, and whoever counts on it alone draws on its own.
+    """
+    own = np.arange(present.size, dtype=np.int32)
+    out.assign(mix)
+    out.gains[~present] = 0
+    out.history[:] = np.where(present & present[mix.history], mix.history, own)
+    out.logits *= present & (out.history[:, None] == out.history)
+    alone = ~out.logits.any(axis=1)
+    out.logits[alone, own[alone]] = 1
+
+
+class MixRamp:
+    """The mix at a block's start and end; between them every value moves in a straight line.
+
+    A voice that is told to hear another one jumps in what it plays next, which no ramp of weights hides. So a
+    change of history takes two blocks: the voices concerned fade out on the old history and in on the new.
+    """
+
+    def __init__(self, voices: int, channels: int) -> None:
+        self.start = Mix.solo(voices, channels)
+        self.end = Mix.solo(voices, channels)
+
+    def advance(self, target: Mix) -> None:
+        """Make the last block's end this block's start, and head for `target`."""
+        self.start.assign(self.end)
+        changed = target.history != self.end.history
+        audible = changed & self.end.gains.any(axis=1)
+        if audible.any():
+            self.end.gains[audible] = 0
+            return
+        self.end.assign(target)
+        if changed.any():
+            # Old weights mean nothing on a new history: they may name voices that no longer hear the same.
+            self.start.logits[:] = target.logits
+            self.start.history[:] = target.history
+
+    def forget(self, slot: int) -> None:
+        """The voice in `slot` is gone: whatever follows it there fades in."""
+        for mix in (self.start, self.end):
+            mix.gains[slot] = 0

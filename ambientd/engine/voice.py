@@ -1,0 +1,115 @@
+"""A voice: a checkpoint's weights, shared, and a running state of its own.
+
+Voices are made and primed on a loading thread and then belong to the render thread.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ambientd.arrays import Floats, Tokens
+from ambientd.engine.kernels import plan
+from ambientd.engine.kernels.gemv import aligned, padded
+from ambientd.engine.kernels.packing import PackedNetwork
+from ambientd.engine.kernels.reference import splitmix64, stream_key
+from ambientd.engine.network import Network
+from ambientd.samplernn.checkpoint import Checkpoint
+from ambientd.samplernn.quantize import decode_table, network_scale, silence
+from ambientd.types import BLOCK, VoiceInfo
+
+DC_CORNER = 5.0
+"""Hz. Below hearing, above what a quantiser's rounding adds up to."""
+MAX_PRIME = 16_384
+"""Samples. A second sets the states; more would only put off the first sound."""
+
+
+class Voice:
+    """One checkpoint playing. `row`, `tiers`, `layers`: its part of the kernel's plan."""
+
+    def __init__(self, info: VoiceInfo, packed: PackedNetwork, seed: int) -> None:
+        self.info = info
+        self.packed = packed
+        self._kept: list[Floats] = []
+        self.stream = np.full(plan.WINDOW + BLOCK, silence(info.q_levels), np.uint8)
+        self.row: NDArray[np.int64] = packed.voice.copy()
+        self.tiers: NDArray[np.int64] = packed.tiers.copy()
+        self.layers: NDArray[np.int64] = packed.layers.copy()
+        self.row[plan.KEY] = np.uint64(stream_key(seed)).astype(np.int64)
+        self.row[plan.STREAM] = self.stream.ctypes.data
+        self._place_buffers()
+        self._place_signal()
+        self._place_states()
+
+    def _buffer(self, size: int) -> Floats:
+        self._kept.append(aligned(size))
+        return self._kept[-1]
+
+    def _place_buffers(self) -> None:
+        dim = self.packed.dim
+        sizes = {
+            plan.FRAME: padded(self.packed.network.context),
+            plan.X: dim,
+            plan.HIDDEN: dim,
+            plan.LOGITS: self.packed.levels,
+            plan.GATES_INPUT: 3 * dim,
+            plan.GATES_STATE: 3 * dim,
+        }
+        for field, size in sizes.items():
+            self.row[field] = self._buffer(size).ctypes.data
+        for tier in self.tiers:
+            tier[plan.CONDITIONING] = self._buffer(int(tier[plan.RATIO]) * dim).ctypes.data
+
+    def _place_signal(self) -> None:
+        info = self.info
+        decode = self._buffer(info.q_levels)
+        # The filters are linear, so the album gain may be undone in the table, for nothing.
+        decode[:] = decode_table(info.q_levels, info.quantization) / np.float32(info.album_gain)
+        self.row[plan.DECODE] = decode.ctypes.data
+        signal = self._buffer(plan.SIGNALS)
+        signal[plan.INVERSE_TAU] = 1 / info.temperature
+        signal[plan.SCALE_OFFSET], signal[plan.SCALE_FACTOR] = network_scale(info.q_levels)
+        signal[plan.PRE_EMPHASIS] = info.pre_emphasis
+        signal[plan.DC_POLE] = math.exp(-2 * math.pi * DC_CORNER / info.sample_rate)
+        self.row[plan.SIGNAL] = signal.ctypes.data
+
+    def _place_states(self) -> None:
+        for rows, tier in zip(self.layers, self.packed.network.tiers, strict=True):
+            for row, cell in zip(rows, tier.cells, strict=True):
+                state = self._buffer(self.packed.dim)
+                state[: cell.h0.size] = cell.h0
+                row[plan.STATE] = state.ctypes.data
+
+
+def open_voice(checkpoint: Checkpoint, seed: int, packed: PackedNetwork | None = None) -> Voice:
+    """A voice that has heard a piece of its album and goes on from there. packed: another voice's, to be shared."""
+    if packed is None:
+        a = checkpoint.card.architecture
+        packed = PackedNetwork(Network.from_tensors(a.frame_sizes, a.n_rnn, checkpoint.tensors))
+    voice = Voice(checkpoint.info, packed, seed)
+    prime(voice, choose_prime(checkpoint.prime, seed, packed.network.context))
+    return voice
+
+
+def choose_prime(primes: Tokens, seed: int, context: int) -> Tokens:
+    """One of the checkpoint's prime places [n], cut to whole frames so that all voices' frames stay in phase."""
+    if not primes.size:
+        return primes.reshape(-1)
+    place: Tokens = primes[splitmix64(stream_key(seed)) % len(primes)]
+    length = min(len(place), MAX_PRIME) // context * context
+    return place[len(place) - length :]
+
+
+def prime(voice: Voice, tokens: Tokens) -> None:
+    """Let the voice hear `tokens` [n] as if they were its own. It runs the kernel, without the GIL."""
+    from ambientd.engine.bank import Bank
+
+    bank = Bank(1, 1)
+    bank.attach(0, voice)
+    tokens = np.ascontiguousarray(tokens)
+    for start in range(0, len(tokens), BLOCK):
+        bank.force(0, tokens[start : start + BLOCK])
+    bank.detach(0)
+    voice.row[plan.COUNTER] = 0
