@@ -1,0 +1,230 @@
+"""The OSC server: datagrams in, parameters moved, queries answered. Supervisor, inside its selector loop.
+
+Under `/ambientd`: ping, info, play [seconds], stop [seconds], panic 1|0, mashup/select name, and every
+parameter by its id. A parameter takes a position 0..1 of its knob, `<address>/value` its own unit. Without
+an argument an address answers (except play and stop, which act). A message that is wrong in any way changes
+nothing and is counted. A bundle is handled at once, whatever its time tag: this instrument is played live.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import socket
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from pythonosc.osc_message_builder import OscMessageBuilder
+from pythonosc.osc_packet import OscPacket
+
+from ambientd.control.osc_check import Malformed, check
+from ambientd.errors import AmbientdError, DaemonError
+from ambientd.parameters import ParameterTable, RejectedValue
+
+ROOT = "/ambientd/"
+DATAGRAMS_PER_WAKE_UP = 64
+"""A flood of messages must leave the supervisor time for its other work."""
+LONGEST_FADE = 600.0
+
+log = logging.getLogger(__name__)
+
+Reply = tuple[Any, ...] | None
+
+
+class Instrument(Protocol):
+    """What OSC plays: the daemon, seen from here. Its methods return at once and raise AmbientdError to refuse."""
+
+    @property
+    def parameters(self) -> ParameterTable: ...
+
+    @property
+    def selected_mashup(self) -> str: ...
+
+    @property
+    def panicked(self) -> bool: ...
+
+    def info(self) -> Mapping[str, Any]: ...
+
+    def play(self, fade: float | None) -> None: ...
+
+    def stop(self, fade: float | None) -> None: ...
+
+    def panic(self, on: bool) -> None: ...
+
+    def select_mashup(self, name: str) -> None: ...
+
+
+class OscServer:
+    """A non-blocking UDP socket; register `fileno()` for reading and call `handle_ready()`.
+
+    malformed, rejected: datagrams that were not sound OSC, and messages that were but could not be honoured.
+    last_fault: the latest reason, for people.
+    """
+
+    def __init__(self, instrument: Instrument, host: str, port: int, reply_port: int | None = None) -> None:
+        """Raises DaemonError when the address cannot be had. port 0: any free one."""
+        self.handled = self.malformed = self.rejected = 0
+        self.last_fault = ""
+        self._tree = _Tree(instrument)
+        self._reply_port = reply_port
+        self._socket = _bind(host, port)
+
+    @property
+    def port(self) -> int:
+        return int(self._socket.getsockname()[1])
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def handle_ready(self) -> None:
+        """Handle what has arrived, but no more than DATAGRAMS_PER_WAKE_UP."""
+        for _ in range(DATAGRAMS_PER_WAKE_UP):
+            try:
+                datagram, sender = self._socket.recvfrom(65_536)
+            except OSError:  # nothing more, or word of an answer that nobody took
+                return
+            self._handle(datagram, sender)
+
+    def _handle(self, datagram: bytes, sender: tuple[Any, ...]) -> None:
+        try:
+            check(datagram)
+            messages = [timed.message for timed in OscPacket(datagram).messages]
+        except Malformed as fault:
+            self.malformed += 1
+            self._note(f"malformed datagram: {fault}")
+            return
+        except Exception as fault:  # a sound datagram that the parser still trips over must not end the daemon
+            self.malformed += 1
+            self._note(f"unreadable datagram: {fault!r}")
+            return
+        for message in messages:
+            try:
+                reply = self._tree.handle(message.address, message.params)
+            except AmbientdError as fault:
+                self.rejected += 1
+                self._note(f"{message.address}: {fault}")
+                continue
+            self.handled += 1
+            if reply is not None:
+                self._answer(message.address, reply, sender)
+
+    def _answer(self, address: str, values: tuple[Any, ...], sender: tuple[Any, ...]) -> None:
+        builder = OscMessageBuilder(address)
+        for value in values:
+            builder.add_arg(value)
+        datagram = builder.build().dgram
+        targets = [sender]
+        if self._reply_port not in (None, sender[1]):
+            targets.append((sender[0], self._reply_port, *sender[2:]))
+        for target in targets:
+            try:
+                self._socket.sendto(datagram, target)
+            except OSError as error:
+                log.debug("OSC answer to %s: %s", target, error)
+
+    def _note(self, fault: str) -> None:
+        self.last_fault = fault
+        log.debug("OSC: %s", fault)
+
+
+class _Tree:
+    """The address tree. `handle` returns what to answer, None where nothing is to be said."""
+
+    def __init__(self, instrument: Instrument) -> None:
+        self._instrument = instrument
+        self._commands = {
+            "ping": self._ping,
+            "info": self._info,
+            "play": self._play,
+            "stop": self._stop,
+            "panic": self._panic,
+            "mashup/select": self._select,
+        }
+
+    def handle(self, address: str, arguments: list[Any]) -> Reply:
+        """Raises AmbientdError, with nothing changed, when the message cannot be honoured."""
+        if not address.startswith(ROOT):
+            raise RejectedValue(f"addresses begin with {ROOT}")
+        id = address.removeprefix(ROOT)
+        command = self._commands.get(id)
+        return command(arguments) if command else self._parameter(id, arguments)
+
+    def _parameter(self, id: str, arguments: list[Any]) -> Reply:
+        table = self._instrument.parameters
+        in_own_unit = id not in table and id.endswith("/value")
+        id = id.removesuffix("/value") if in_own_unit else id
+        if not arguments:
+            return (table.get(id) if in_own_unit else table.get_normalised(id),)
+        setter = table.set_value if in_own_unit else table.set_normalised
+        setter(id, _number(arguments))
+        return None
+
+    def _ping(self, arguments: list[Any]) -> Reply:
+        _none(arguments)
+        return ("pong",)
+
+    def _info(self, arguments: list[Any]) -> Reply:
+        _none(arguments)
+        return (json.dumps(self._instrument.info()),)
+
+    def _play(self, arguments: list[Any]) -> Reply:
+        self._instrument.play(_fade(arguments))
+        return None
+
+    def _stop(self, arguments: list[Any]) -> Reply:
+        self._instrument.stop(_fade(arguments))
+        return None
+
+    def _panic(self, arguments: list[Any]) -> Reply:
+        if not arguments:
+            return (int(self._instrument.panicked),)
+        self._instrument.panic(_number(arguments, truth=True) > 0)
+        return None
+
+    def _select(self, arguments: list[Any]) -> Reply:
+        if not arguments:
+            return (self._instrument.selected_mashup,)
+        if len(arguments) != 1 or not isinstance(arguments[0], str):
+            raise RejectedValue(f"one name is wanted, not {arguments!r}")
+        self._instrument.select_mashup(arguments[0])
+        return None
+
+
+def _none(arguments: list[Any]) -> None:
+    if arguments:
+        raise RejectedValue(f"no argument is wanted, not {arguments!r}")
+
+
+def _number(arguments: list[Any], truth: bool = False) -> float:
+    """The one number in `arguments`; truth: True and False will do, too."""
+    if len(arguments) == 1 and isinstance(arguments[0], int | float) and (truth or not isinstance(arguments[0], bool)):
+        return float(arguments[0])
+    raise RejectedValue(f"one number is wanted, not {arguments!r}")
+
+
+def _fade(arguments: list[Any]) -> float | None:
+    if not arguments:
+        return None
+    seconds = _number(arguments)
+    if not 0 <= seconds <= LONGEST_FADE:
+        raise RejectedValue(f"a fade takes 0 to {LONGEST_FADE:g} s, not {seconds:g}")
+    return seconds
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
+        server = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise DaemonError(f"osc.host {host!r} is no address ({error.strerror})", "Use 127.0.0.1") from None
+    try:
+        server.setblocking(False)
+        server.bind(address)
+    except OSError as error:
+        server.close()
+        what = f"OSC cannot listen on {host}:{port} ({error.strerror})"
+        raise DaemonError(what, "Is another ambientd running? Else choose another osc.port") from None
+    return server
