@@ -1,1 +1,1 @@
-"""What the processes share: memory, rings and pipes."""
+"""What the daemon's processes share: memory, rings, cells and the pipe between supervisor and child."""
