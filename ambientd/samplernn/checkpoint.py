@@ -13,6 +13,7 @@ import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -52,7 +53,7 @@ class Architecture(_Section):
     @field_validator("frame_sizes")
     @classmethod
     def _nested(cls, sizes: tuple[int, ...]) -> tuple[int, ...]:
-        for low, high in zip(sizes, sizes[1:], strict=False):
+        for low, high in pairwise(sizes):
             if high % low or high == low:
                 raise ValueError(f"each frame size must be a multiple of the one below it, got {sizes}")
         return sizes

@@ -13,7 +13,6 @@ would have to fold it away.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -25,40 +24,6 @@ from ambientd.samplernn.quantize import network_scale
 
 State = list[list[Tensor]]
 """GRU states, [tier][layer] -> [batch, dim], lowest tier first."""
-
-
-class Operations(Protocol):
-    """The three expensive steps of training, replaceable by faster ones that compute the same."""
-
-    def lookup(self, table: Tensor, tokens: Tensor, conditioning: Tensor) -> Tensor:
-        """relu(conditioning[b, t] + sum_i table[i, tokens[b, t + i]]) -> [B, T, D]. tokens: uint8 [B, T + K - 1]."""
-
-    def gru(self, x: Tensor, state: Tensor, cell: Cell) -> Tensor:
-        """One GRU layer over x [B, T, D] from state [B, D] -> [B, T, D]."""
-
-    def cross_entropy(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Mean negative log-likelihood in nats. logits [B, T, q], targets uint8 [B, T]."""
-
-
-class PlainOperations:
-    """The definition, in a few PyTorch calls each."""
-
-    def lookup(self, table: Tensor, tokens: Tensor, conditioning: Tensor) -> Tensor:
-        positions, q, dim = table.shape
-        windows = tokens.long().unfold(1, positions, 1) + torch.arange(positions) * q  # [B, T, K]
-        summed = F.embedding_bag(windows.reshape(-1, positions), table.reshape(-1, dim), mode="sum")
-        return F.relu(conditioning + summed.view(conditioning.shape))
-
-    def gru(self, x: Tensor, state: Tensor, cell: Cell) -> Tensor:
-        weights = [cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh]
-        out, _ = torch.gru(x, state[None], weights, True, 1, 0.0, cell.training, False, True)
-        return out
-
-    def cross_entropy(self, logits: Tensor, targets: Tensor) -> Tensor:
-        return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten().long())
-
-
-PLAIN = PlainOperations()
 
 
 class Cell(nn.Module):
@@ -73,6 +38,12 @@ class Cell(nn.Module):
         self.bias_hh = nn.Parameter(torch.zeros(3 * dim))
         self.h0 = nn.Parameter(torch.zeros(dim))
 
+    def forward(self, x: Tensor, state: Tensor) -> Tensor:
+        """x [B, T, D] from state [B, D] -> [B, T, D]."""
+        weights = [self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh]
+        out, _ = torch.gru(x, state[None], weights, True, 1, 0.0, self.training, False, True)
+        return out
+
 
 class Tier(nn.Module):
     """A frame tier: `frame_size` tokens in, `ratio` conditioning vectors out per frame."""
@@ -84,16 +55,14 @@ class Tier(nn.Module):
         self.rnn = nn.ModuleList(Cell(dim) for _ in range(n_rnn))
         self.upsample = nn.Linear(dim, ratio * dim)
 
-    def forward(
-        self, frames: Tensor, above: Tensor | None, state: list[Tensor], operations: Operations
-    ) -> tuple[Tensor, list[Tensor]]:
+    def forward(self, frames: Tensor, above: Tensor | None, state: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
         """frames [B, F, frame_size], above [B, F, D] -> ([B, F * ratio, D], last states [B, D] per layer)."""
         x = self.input(frames)
         if above is not None:
             x = x + above
         last = []
         for cell, hidden in zip(self.rnn, state, strict=True):
-            x = operations.gru(x, hidden, cell)  # type: ignore[arg-type]
+            x = cell(x, hidden)
             last.append(x[:, -1])
         return self.upsample(x).unflatten(2, (self.ratio, -1)).flatten(1, 2), last
 
@@ -110,9 +79,13 @@ class SampleMLP(nn.Module):
         self.hidden = nn.Linear(dim, dim)
         self.output = nn.Linear(dim, q_levels)
 
-    def forward(self, tokens: Tensor, conditioning: Tensor, operations: Operations) -> Tensor:
+    def forward(self, tokens: Tensor, conditioning: Tensor) -> Tensor:
         """tokens uint8 [B, T + frame_size - 1], conditioning [B, T, D] -> logits [B, T, q]."""
-        return self.output(F.relu(self.hidden(operations.lookup(self.table, tokens, conditioning))))
+        positions, q, dim = self.table.shape
+        rows = tokens.long().unfold(1, positions, 1) + torch.arange(positions, device=tokens.device) * q
+        heard = F.embedding_bag(rows.reshape(-1, positions), self.table.reshape(-1, dim), mode="sum")
+        logits: Tensor = self.output(F.relu(self.hidden(F.relu(conditioning + heard.view_as(conditioning)))))
+        return logits
 
 
 class SampleRNN(nn.Module):
@@ -135,7 +108,7 @@ class SampleRNN(nn.Module):
         """The learned state before any sound, [tier][layer] -> [batch, dim]."""
         return [[cell.h0.expand(batch, -1) for cell in tier.rnn] for tier in self.tiers]  # type: ignore[union-attr]
 
-    def forward(self, tokens: Tensor, state: State, operations: Operations = PLAIN) -> tuple[Tensor, State]:
+    def forward(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
         """tokens uint8 [B, context + T], T a multiple of context -> (logits [B, T, q] of the last T, next state)."""
         length = tokens.shape[1] - self.context
         scaled = (tokens[:, :-1].float() - self.offset) * self.factor
@@ -144,16 +117,17 @@ class SampleRNN(nn.Module):
         for tier, hidden in zip(reversed(self.tiers), reversed(state), strict=True):  # type: ignore[call-overload]
             first = self.context - tier.frame_size
             frames = scaled[:, first : first + length].unflatten(1, (-1, tier.frame_size))
-            above, last = tier(frames, above, hidden, operations)
+            above, last = tier(frames, above, hidden)
             after.insert(0, last)
         assert above is not None
         recent = tokens[:, self.context - self.architecture.frame_sizes[0] : -1]
-        return self.sample(recent, above, operations), after
+        return self.sample(recent, above), after
 
-    def loss(self, tokens: Tensor, state: State, operations: Operations = PLAIN) -> tuple[Tensor, State]:
+    def loss(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
         """(mean negative log-likelihood in nats of tokens[:, context:], next state)."""
-        logits, after = self(tokens, state, operations)
-        return operations.cross_entropy(logits, tokens[:, self.context :]), after
+        logits, after = self(tokens, state)
+        targets = tokens[:, self.context :].flatten().long()
+        return F.cross_entropy(logits.flatten(0, 1).float(), targets), after
 
     def export(self) -> dict[str, Floats]:
         """The tensors as a checkpoint stores them."""

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ambientd_plugins.training.errors import AlbumError
 from ambientd.samplernn.checkpoint import Album
+from ambientd_plugins.training.errors import AlbumError
 
 if TYPE_CHECKING:
     from ambientd.plugin import Floats

@@ -14,9 +14,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ambientd_plugins.training.errors import AlbumError
 from ambientd.samplernn.checkpoint import Album
 from ambientd_plugins.training.album import METADATA, Track, audio_files, metadata_toml, read_metadata, read_track
+from ambientd_plugins.training.errors import AlbumError
 
 MANIFEST = "manifest.json"
 

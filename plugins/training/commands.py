@@ -86,8 +86,8 @@ def show(folder: Path, sample_rate: int, as_json: bool) -> None:
     click.echo(f"  loudness {found['loudness_lufs']:.1f} LUFS, peak {found['peak_dbfs']:.1f} dBFS")
     click.echo(f"  dynamics {found['dynamics_db']:.1f} dB between the quiet and the loud tenth")
     click.echo(
-        f"  variety  {found['variety_within_db']:.1f} dB within 8 s, {found['variety_across_db']:.1f} dB across the album"
-        " (more trains livelier models)"
+        f"  variety  {found['variety_within_db']:.1f} dB within 8 s, {found['variety_across_db']:.1f} dB across "
+        "the album (more trains livelier models)"
     )
 
 
@@ -95,7 +95,7 @@ def show(folder: Path, sample_rate: int, as_json: bool) -> None:
 @click.option("--dataset", required=True, type=PATH, help="A chunk folder, or any folder of audio.")
 @click.option("--exp", required=True, metavar="NAME", help="Name of the run; the same name resumes it.")
 @click.option("--frame_sizes", cls=Several, type=int, default=(16, 4), show_default="16 4", metavar="N N...",
-              help="Frame sizes, each a multiple of the one before: 16 4 means frames of 16 and 64 samples.")  # fmt: skip
+              help="In multiples of the size below: 16 4 means frames of 16 and of 64 samples.")  # fmt: skip
 @click.option("--n_rnn", default=2, show_default=True, help="GRU layers per tier.")
 @click.option("--dim", default=256, show_default=True, help="Width of every layer.")
 @click.option("--q_levels", default=256, show_default=True, help="Quantization levels, at most 256.")
@@ -163,8 +163,8 @@ def train(
 
 
 def _with_progress(run: Any) -> None:
-    columns = "{task.fields[bits]:.3f} bits (best {task.fields[best]}) {task.fields[speed]} {task.fields[hours]:.2f} h heard"
-    with _bar(columns) as bar:
+    numbers = "{task.fields[bits]:.3f} bits (best {task.fields[best]}) {task.fields[speed]}"
+    with _bar(numbers + " {task.fields[hours]:.2f} h heard") as bar:
         task = bar.add_task("", total=1.0, bits=float("nan"), best="-", speed="", hours=0.0)
 
         def told(p: Progress) -> None:

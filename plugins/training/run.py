@@ -198,9 +198,7 @@ class Run:
             software={name: version(name) for name in ("ambientd", "torch", "numpy")},
         )
         album: Album = self.album
-        return Card(
-            architecture=t.architecture, sample_rate=self.request.sample_rate, album=album, training=training
-        )
+        return Card(architecture=t.architecture, sample_rate=self.request.sample_rate, album=album, training=training)
 
     def save_state(self) -> None:
         buffer = io.BytesIO()

@@ -74,7 +74,10 @@ class Trainer:
         tokens, jumped = self.streams.next()
         fresh = torch.from_numpy(jumped)[:, None]
         first = self.model.initial_state(len(tokens))
-        state = [[torch.where(fresh, f, h) for f, h in zip(*pair, strict=True)] for pair in zip(first, self.hidden)]
+        state = [
+            [torch.where(fresh, new, old) for new, old in zip(*tier, strict=True)]
+            for tier in zip(first, self.hidden, strict=True)
+        ]
         self._schedule()
         self.optimiser.zero_grad()
         with torch.autocast("cpu", torch.bfloat16, enabled=self.half):

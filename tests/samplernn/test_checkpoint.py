@@ -1,0 +1,157 @@
+"""The file: what is written comes back, and what is foreign or damaged is refused in one line."""
+
+import json
+
+import numpy as np
+import pytest
+
+from ambientd.errors import CheckpointError
+from ambientd.samplernn import checkpoint as ck
+
+
+def test_a_checkpoint_comes_back(tmp_path, write):
+    path = tmp_path / "album.safetensors"
+    tensors, prime = write(path)
+    found = ck.load(path)
+    assert found.id == "album"
+    assert found.card == ck.load_card(path)
+    assert (found.card.album.licence, found.card.sample_rate) == ("CC-BY-4.0", 8000)
+    assert np.array_equal(found.prime, prime)
+    for name, tensor in tensors.items():
+        assert np.allclose(found.tensors[name], tensor, atol=2e-3), name
+        assert found.tensors[name].dtype == np.float32
+    assert found.info.album_gain == 2.0
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def header_of(path):
+    data = path.read_bytes()
+    length = int.from_bytes(data[:8], "little")
+    return json.loads(data[8 : 8 + length]), data[8 + length :]
+
+
+def with_header(path, header, body):
+    raw = json.dumps(header).encode()
+    path.write_bytes(len(raw).to_bytes(8, "little") + raw + body)
+
+
+def damaged_card(path, **fields):
+    header, body = header_of(path)
+    card = json.loads(header["__metadata__"]["ambientd"])
+    header["__metadata__"]["ambientd"] = json.dumps(card | fields)
+    with_header(path, header, body)
+
+
+def truncated(path):
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def cut_in_the_header(path):
+    path.write_bytes(path.read_bytes()[:50])
+
+
+def endless_header(path):
+    path.write_bytes((1 << 60).to_bytes(8, "little") + path.read_bytes()[8:])
+
+
+def too_many_tensors(path):
+    header, body = header_of(path)
+    header |= {f"t{i}": {"dtype": "U8", "shape": [0], "data_offsets": [0, 0]} for i in range(300)}
+    with_header(path, header, body)
+
+
+def another_shape(path):
+    header, body = header_of(path)
+    header["sample.hidden.weight"]["shape"] = [4, 16]
+    with_header(path, header, body)
+
+
+def no_prime(path):
+    header, body = header_of(path)
+    del header["prime"]
+    with_header(path, header, body)
+
+
+def a_pickle(path):
+    path.write_bytes(b"\x80\x04\x95\x0b\x00\x00\x00\x00\x00\x00\x00\x8c\x05hello\x94.")
+
+
+def foreign_safetensors(path):
+    with_header(path, {"w": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}, b"\0\0\0\0")
+
+
+def from_the_future(path):
+    damaged_card(path, format=99)
+
+
+def huge_dim(path):
+    header, _ = header_of(path)
+    damaged_card(path, architecture=json.loads(header["__metadata__"]["ambientd"])["architecture"] | {"dim": 1 << 40})
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (truncated, "truncated or damaged"),
+        (cut_in_the_header, "not an ambientd checkpoint"),
+        (endless_header, "not an ambientd checkpoint"),
+        (a_pickle, "not an ambientd checkpoint"),
+        (foreign_safetensors, "not an ambientd checkpoint"),
+        (too_many_tensors, "tensors, more than 256"),
+        (another_shape, "sample.hidden.weight should be [8, 8]"),
+        (no_prime, "prime audio"),
+        (from_the_future, "newer format"),
+        (huge_dim, "architecture.dim"),
+    ],
+)
+def test_a_bad_file_is_refused_by_name(tmp_path, write, damage, said):
+    path = tmp_path / "album.safetensors"
+    write(path)
+    damage(path)
+    with pytest.raises(CheckpointError) as caught:
+        ck.load(path)
+    assert said in str(caught.value)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_oversized_file_is_refused_before_it_is_read(tmp_path, write):
+    path = tmp_path / "album.safetensors"
+    write(path)
+    with path.open("r+b") as file:
+        file.truncate(ck.MAX_FILE_BYTES + 1)  # sparse: costs no disk
+    with pytest.raises(CheckpointError, match="larger than"):
+        ck.load(path)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(CheckpointError, match="does not exist"):
+        ck.load(tmp_path / "none.safetensors")
+
+
+def test_weights_that_are_not_numbers_are_refused(tmp_path, write):
+    path = tmp_path / "album.safetensors"
+    write(path, **{"sample.output.bias": np.full(16, np.nan, np.float32)})
+    with pytest.raises(CheckpointError, match="NaN"):
+        ck.load(path)
+
+
+def test_frame_sizes_must_nest():
+    with pytest.raises(ValueError, match="multiple"):
+        ck.Architecture(dim=8, frame_sizes=(4, 6), n_rnn=1)
+
+
+def test_a_failed_write_leaves_what_was_there(tmp_path):
+    path = tmp_path / "a"
+    ck.write_atomically(path, b"before")
+    with pytest.raises(TypeError):
+        ck.write_atomically(path, "no bytes")  # type: ignore[arg-type]
+    assert path.read_bytes() == b"before"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("text", "valid"), [("a-1.b_c", True), ("../a", False), ("a/b", False), ("", False), (".a", False)]
+)
+def test_ids_are_never_paths(text, valid):
+    assert ck.valid_id(text) is valid
