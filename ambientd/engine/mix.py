@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ambientd.arrays import Floats
 from ambientd.errors import AmbientdError, IncompatibleVoices
 from ambientd.types import Mix, VoiceInfo
 
@@ -24,11 +25,29 @@ class InvalidMix(AmbientdError):
     """A mashup filled in a mix that cannot be rendered."""
 
 
-def equal_gain(infos: Sequence[VoiceInfo | None], channels: int) -> Mix:
-    """Every loaded voice on its own, all at the same gain: what plays when no mashup can be trusted."""
+def slot_mix(infos: Sequence[VoiceInfo | None], values: Sequence[Sequence[float]], channels: int) -> Mix:
+    """Every loaded voice on its own, as its slot's parameters say. values: (gain, pan, temperature) of each slot."""
     mix = Mix.solo(len(infos), channels)
-    loaded = [i for i, info in enumerate(infos) if info]
-    mix.gains[loaded] = 1 / np.sqrt(max(1, len(loaded)))
+    for i, (info, (gain, pan, temperature)) in enumerate(zip(infos, values, strict=True)):
+        if info:
+            mix.gains[i] = pan_gains(gain, pan, channels)
+            mix.temperature[i] = temperature
+    return mix
+
+
+def pan_gains(gain: float, pan: float, channels: int) -> Floats:
+    """[channels] of equal power; even channels are left, odd ones right, and mono knows no place."""
+    if channels == 1:
+        return np.full(1, gain, np.float32)
+    angle = (min(max(pan, -1.0), 1.0) + 1) * np.pi / 4
+    return np.resize(np.array([np.cos(angle), np.sin(angle)], np.float32) * np.float32(gain), channels)
+
+
+def equal_gain(infos: Sequence[VoiceInfo | None], own: Mix) -> Mix:
+    """What plays when no mashup can be trusted: `own`, the slots' own parameters, at the power of one voice."""
+    mix = Mix.solo(*own.gains.shape)
+    mix.temperature[:] = own.temperature
+    mix.gains[:] = own.gains / np.float32(np.sqrt(max(1, sum(info is not None for info in infos))))
     return mix
 
 
@@ -62,12 +81,6 @@ def sharing(mix: Mix, loaded: Sequence[int]) -> Iterator[tuple[int, int]]:
         for j in loaded:
             if i != j and (mix.logits[i, j] or mix.history[i] == j):
                 yield i, j
-
-
-def check_all_compatible(infos: Sequence[VoiceInfo]) -> None:
-    """Raise IncompatibleVoices unless every voice may share logits and history with the first."""
-    for info in infos[1:]:
-        _check_compatible(infos[0], info)
 
 
 def _check_range(field: str, array: NDArray[Any], low: float, high: float) -> None:

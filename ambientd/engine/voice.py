@@ -6,6 +6,8 @@ Voices are made and primed on a loading thread and then belong to the render thr
 from __future__ import annotations
 
 import math
+from pathlib import Path
+from weakref import WeakValueDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +18,7 @@ from ambientd.engine.kernels.gemv import aligned, padded
 from ambientd.engine.kernels.packing import PackedNetwork
 from ambientd.engine.kernels.reference import splitmix64, stream_key
 from ambientd.engine.network import Network
-from ambientd.samplernn.checkpoint import Checkpoint
+from ambientd.samplernn.checkpoint import Checkpoint, load
 from ambientd.samplernn.quantize import decode_table, network_scale, silence
 from ambientd.types import BLOCK, VoiceInfo
 
@@ -85,12 +87,31 @@ class Voice:
 
 def open_voice(checkpoint: Checkpoint, seed: int, packed: PackedNetwork | None = None) -> Voice:
     """A voice that has heard a piece of its album and goes on from there. packed: another voice's, to be shared."""
-    if packed is None:
-        a = checkpoint.card.architecture
-        packed = PackedNetwork(Network.from_tensors(a.frame_sizes, a.n_rnn, checkpoint.tensors))
-    voice = Voice(checkpoint.info, packed, seed)
-    prime(voice, choose_prime(checkpoint.prime, seed, packed.network.context))
+    voice = Voice(checkpoint.info, packed or pack(checkpoint), seed)
+    prime(voice, choose_prime(checkpoint.prime, seed, voice.packed.network.context))
     return voice
+
+
+def pack(checkpoint: Checkpoint) -> PackedNetwork:
+    """The checkpoint's weights in the kernel's layout."""
+    a = checkpoint.card.architecture
+    return PackedNetwork(Network.from_tensors(a.frame_sizes, a.n_rnn, checkpoint.tensors))
+
+
+class VoiceLoader:
+    """Opens checkpoint files; voices of one file share its weights while any of them lives. One thread at a time."""
+
+    def __init__(self) -> None:
+        self._shared: WeakValueDictionary[tuple[Path, int, int], PackedNetwork] = WeakValueDictionary()
+
+    def load(self, path: Path, seed: int) -> Voice:
+        """A primed voice. Raises CheckpointError."""
+        checkpoint = load(path)
+        found = path.stat()
+        key = (path.resolve(), found.st_mtime_ns, found.st_size)
+        packed = self._shared.get(key) or pack(checkpoint)
+        self._shared[key] = packed
+        return open_voice(checkpoint, seed, packed)
 
 
 def choose_prime(primes: Tokens, seed: int, context: int) -> Tokens:

@@ -131,7 +131,7 @@ def render_block(voices: Sequence[ReferenceVoice | None], ramp: MixRamp) -> None
         for i, voice in loaded.items():
             if drawn[i]:
                 z = np.zeros(voice.network.q_levels)
-                for j in np.flatnonzero(weights[i]):
+                for j in np.flatnonzero(weights[i]).tolist():
                     z += weights[i, j] / weights[i].sum() * log_softmax(logits[j] / loaded[j].tau)
                 tokens[i] = draw(z / temperature[i], uniform(voice.key, voice.position - 1))
         for i, voice in loaded.items():

@@ -1,0 +1,62 @@
+"""The engine: slots of voices and one call that renders a block. The render thread.
+
+engine = Engine(slots=8, channels=2, sample_rate=16_000)
+engine.place(0, open_voice(load(path), seed=7))
+engine.render(mix, out)                             # out: float32 [BLOCK, channels]
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ambientd.arrays import Floats
+from ambientd.engine.bank import Bank
+from ambientd.engine.mix import effective, validate
+from ambientd.engine.voice import Voice
+from ambientd.errors import IncompatibleVoices
+from ambientd.types import Mix, VoiceInfo
+
+
+class Engine:
+    """Renders whatever mix it is given, without clicks when voices come and go."""
+
+    def __init__(self, slots: int, channels: int, sample_rate: int) -> None:
+        self.channels = channels
+        self.sample_rate = sample_rate
+        self._bank = Bank(slots, channels)
+        self._wanted: dict[int, Voice | None] = {}
+        self._mix = Mix.solo(slots, channels)
+
+    @property
+    def infos(self) -> tuple[VoiceInfo | None, ...]:
+        """Who is in each slot. A voice that is about to leave is still there."""
+        return tuple(voice.info if voice else None for voice in self._bank.slots)
+
+    def place(self, slot: int, voice: Voice | None) -> None:
+        """Put `voice` into `slot`, or empty it. One that plays there fades out over the next block first."""
+        if voice and voice.info.sample_rate != self.sample_rate:
+            raise IncompatibleVoices(
+                f"{voice.info.id!r} has {voice.info.sample_rate} Hz and the engine runs at {self.sample_rate} Hz",
+                "Use models of one sample rate",
+            )
+        self._wanted[slot] = voice
+        if self._bank.slots[slot] is None:
+            self._exchange()
+
+    def render(self, mix: Mix, out: Floats) -> None:
+        """One block towards `mix` -> out [BLOCK, C]. Raises InvalidMix or IncompatibleVoices and has then done nothing."""
+        infos = self.infos
+        validate(mix, infos, self.channels)
+        staying = [info is not None and slot not in self._wanted for slot, info in enumerate(infos)]
+        effective(mix, np.array(staying), self._mix)
+        self._bank.ramp.advance(self._mix)
+        self._bank.render(out)
+        self._exchange()
+
+    def _exchange(self) -> None:
+        """Between two blocks: whoever was to leave has faded out by now."""
+        for slot, voice in self._wanted.items():
+            self._bank.detach(slot)
+            if voice:
+                self._bank.attach(slot, voice)
+        self._wanted.clear()

@@ -1,0 +1,226 @@
+"""The generator: voices in, blocks of audio into the ring. Its process's main (render) thread.
+
+The process itself is `ambientd.generator`, which alone may know where mashups come from. Voices are loaded
+on a thread of their own and mashups run on a conductor's, so that neither holds up a block.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import queue
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ambientd.engine.conductor import Conductor, Request, Slots
+from ambientd.engine.engine import Engine
+from ambientd.engine.mix import equal_gain, slot_mix
+from ambientd.engine.protocol import GeneratorConfig, Pulse, SlotCell, SlotConfig
+from ambientd.engine.voice import Voice, VoiceLoader
+from ambientd.errors import AmbientdError, CheckpointError, UsageError
+from ambientd.ipc.child import ParentLink
+from ambientd.ipc.memory import Segment
+from ambientd.ipc.ring import Ring
+from ambientd.ipc.values import Values
+from ambientd.plugin import Mashup
+from ambientd.types import BLOCK, BlockClock
+
+MakeMashup = Callable[[str, Mapping[str, Any], Slots], Mashup]
+"""(name, options, slots) -> a mashup, or AmbientdError."""
+COLLECT_EVERY = 256
+"""Blocks between two passes of the garbage collector, which is off otherwise: it would pause at any moment."""
+
+
+class Generator:
+    """Owns the engine and the writing end of the ring."""
+
+    def __init__(self, config: GeneratorConfig, link: ParentLink, make_mashup: MakeMashup) -> None:
+        self._config = config
+        self._link = link
+        self._make_mashup = make_mashup
+        self._engine = Engine(config.max_slots, config.channels, config.sample_rate)
+        self._ring = Ring(Segment.attach(config.ring_fd), config.ring_frames, config.channels)
+        self._parameters = Values(Segment.attach(config.parameters_fd), config.parameters_count)
+        self._pulse = Values(Segment.attach(config.pulse_fd), len(Pulse))
+        self._loader = VoiceLoader()
+        self._orders: queue.SimpleQueue[SlotConfig] = queue.SimpleQueue()
+        self._loaded: queue.SimpleQueue[tuple[SlotConfig, Voice]] = queue.SimpleQueue()
+        self._conductor: Conductor | None = None
+        self._mashup = ""
+        self._block = 0
+
+    def run(self) -> int:
+        """Until the supervisor goes away, which ends the process. Raises where not one voice can be loaded."""
+        self._load_first_voices()
+        if self._config.mashup:
+            self._attempt(self._select, self._config.mashup, self._config.mashup_options)
+        threading.Thread(target=self._load_voices, name="loader", daemon=True).start()
+        gc.freeze()
+        gc.disable()
+        self._ring.mark_splice()
+        self._link.send({"event": "ready"})
+        out = np.zeros((BLOCK, self._config.channels), np.float32)
+        while True:
+            self._wait_for_room()
+            self._take_voices()
+            self._render(out)
+            self._ring.write(out)
+            self._pulse[Pulse.BLOCKS] = self._block
+            if self._block % COLLECT_EVERY == 0:
+                gc.collect()
+                self._pulse[Pulse.RESIDENT_BYTES] = _resident_bytes()
+
+    def _wait_for_room(self) -> None:
+        """Obey commands; while the ring is full, sleep on them in steps of a quarter block."""
+        step = BLOCK / self._config.sample_rate / 4
+        pause = 0.0
+        while True:
+            for command in self._link.poll(pause):
+                self._attempt(self._obey, command, slot=command.get("slot"))
+            if self._ring.written - self._ring.read + BLOCK <= self._config.fill:
+                return
+            pause = step
+
+    def _render(self, out: np.ndarray[Any, np.dtype[np.float32]]) -> None:
+        began = time.perf_counter()
+        request = self._request()
+        mix = self._conductor.mix(request) if self._conductor else equal_gain(request.slots, request.mix)
+        try:
+            self._engine.render(mix, out)
+        except AmbientdError:
+            # Voices changed since the mix was checked; what always works bridges the block.
+            self._engine.render(equal_gain(request.slots, request.mix), out)
+        self._block += 1
+        if self._conductor:
+            self._conductor.request(self._request())
+        self._measure(time.perf_counter() - began)
+
+    def _request(self) -> Request:
+        """The next block's clock, voices and live parameters."""
+        cells, infos = self._parameters, self._engine.infos
+        values = [[cells[first + cell] for cell in SlotCell] for first in self._config.slot_cells]
+        mapping = self._config.mashup_cells.get(self._mashup, {})
+        controls = {id: cells[cell] for id, cell in mapping.items()}
+        clock = BlockClock(self._block, self._config.sample_rate)
+        return Request(clock, infos, controls, slot_mix(infos, values, self._config.channels))
+
+    def _measure(self, seconds: float) -> None:
+        duration = BLOCK / self._config.sample_rate
+        margin, smoothing = duration / seconds, duration
+        before = self._pulse[Pulse.MARGIN] or margin
+        self._pulse[Pulse.MARGIN] = before + smoothing * (margin - before)
+        self._pulse[Pulse.LATE] += margin < 1
+
+    # Commands
+
+    def _attempt(self, action: Callable[..., None], *args: Any, slot: int | None = None) -> None:
+        """Do it, or tell the supervisor in one line why not."""
+        try:
+            action(*args)
+        except AmbientdError as error:
+            self._report_failure(error, slot)
+
+    def _obey(self, command: Mapping[str, Any]) -> None:
+        match command:
+            case {"cmd": "select", "name": str(name)}:
+                self._select(name, command.get("options", {}))
+            case {"cmd": "load", "slot": int(slot), "id": str(id), "path": str(path), "seed": int(seed)}:
+                self._check_slot(slot)
+                self._orders.put(SlotConfig(slot, id, path, seed))
+            case {"cmd": "unload", "slot": int(slot)}:
+                self._check_slot(slot)
+                self._engine.place(slot, None)
+                self._link.send({"event": "unloaded", "slot": slot})
+            case _:
+                raise UsageError(f"the generator knows no command {dict(command)!r}")
+
+    def _check_slot(self, slot: int) -> None:
+        if not 0 <= slot < self._config.max_slots:
+            raise UsageError(f"there is no slot {slot + 1}", f"Slots are numbered 1 to {self._config.max_slots}")
+
+    def _select(self, name: str, options: Mapping[str, Any]) -> None:
+        """Let another mashup conduct; when it fails at its first block, the present one stays."""
+        before, self._mashup = self._mashup, name
+        try:
+            mashup = self._make_mashup(name, options, self._engine.infos)
+
+            def report(state: str, reason: str) -> None:
+                self._link.send({"event": "mashup", "name": name, "state": state, "reason": reason})
+
+            conductor = Conductor(mashup, self._request(), report)
+        except Exception as error:
+            self._mashup = before
+            if isinstance(error, AmbientdError):
+                raise
+            raise UsageError(
+                f"the mashup {name!r} failed at its first block ({type(error).__name__}: {error})"
+            ) from error
+        if self._conductor:
+            self._conductor.close()
+        self._conductor = conductor
+        report("running", "")
+
+    # Voices
+
+    def _load_first_voices(self) -> None:
+        failures: list[AmbientdError] = []
+        for order in self._config.slots:
+            try:
+                self._engine.place(order.slot, self._loader.load(Path(order.path), order.seed))
+            except AmbientdError as error:
+                failures.append(error)
+                self._report_failure(error, order.slot)
+            else:
+                self._link.send({"event": "loaded", "slot": order.slot, "id": order.id})
+        if failures and len(failures) == len(self._config.slots):
+            raise failures[0]
+
+    def _load_voices(self) -> None:
+        """The loader thread: reading, packing and priming take a while, the last without the GIL."""
+        while True:
+            order = self._orders.get()
+            try:
+                self._loaded.put((order, self._loader.load(Path(order.path), order.seed)))
+            except AmbientdError as error:
+                self._report_failure(error, order.slot)
+            except MemoryError:
+                limit = CheckpointError(f"there is no memory left for {order.id!r}", "Raise engine.memory_limit_mb")
+                self._report_failure(limit, order.slot)
+
+    def _take_voices(self) -> None:
+        with contextlib.suppress(queue.Empty):
+            while True:
+                order, voice = self._loaded.get_nowait()
+                self._attempt(self._place, order, voice, slot=order.slot)
+
+    def _place(self, order: SlotConfig, voice: Voice) -> None:
+        self._engine.place(order.slot, voice)
+        self._link.send({"event": "loaded", "slot": order.slot, "id": order.id})
+
+    def _report_failure(self, error: AmbientdError, slot: int | None) -> None:
+        event = {"event": "failed", "what": error.what, "remedy": error.remedy, "exit_code": error.exit_code}
+        self._link.send(event if slot is None else event | {"slot": slot})
+
+
+def limit_memory(megabytes: int) -> None:
+    """Make allocations beyond the limit fail, where the system can (Linux; macOS ignores it)."""
+    import resource
+
+    if not megabytes:
+        return
+    with contextlib.suppress(ValueError, OSError):
+        # Data, not address space: the JIT and thread stacks reserve far more addresses than they ever use.
+        resource.setrlimit(resource.RLIMIT_DATA, (megabytes << 20, resource.getrlimit(resource.RLIMIT_DATA)[1]))
+
+
+def _resident_bytes() -> float:
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return float(peak if sys.platform == "darwin" else peak * 1024)

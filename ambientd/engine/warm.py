@@ -1,0 +1,39 @@
+"""`python -m ambientd.engine.warm` compiles the kernels into the user's cache, so that the first sound need not wait."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import numpy as np
+
+from ambientd.samplernn.checkpoint import Architecture, Card, Checkpoint
+
+
+def random_checkpoint(architecture: Architecture, seed: int = 0, sample_rate: int = 16_000) -> Checkpoint:
+    """An untrained model whose activations have the size of a trained one's: to warm, measure and test with."""
+    rng = np.random.default_rng(seed)
+    tensors = {}
+    for name, shape in architecture.shapes().items():
+        scale = 0.1 if len(shape) == 1 else 0.3 if name == "sample.table" else shape[1] ** -0.5
+        tensors[name] = (rng.standard_normal(shape) * scale).astype(np.float32)
+    tensors["sample.output.weight"] *= 3
+    prime = rng.integers(0, architecture.q_levels, (2, 4 * architecture.frame_sizes[-1]), np.uint8)
+    return Checkpoint(f"random-{seed}", Card(architecture=architecture, sample_rate=sample_rate), tensors, prime)
+
+
+def warm() -> float:
+    """Render one block of a tiny model; the seconds that took."""
+    began = time.perf_counter()
+    from ambientd.engine.engine import Engine
+    from ambientd.engine.voice import open_voice
+    from ambientd.types import BLOCK, Mix
+
+    engine = Engine(slots=1, channels=1, sample_rate=16_000)
+    engine.place(0, open_voice(random_checkpoint(Architecture(dim=64, frame_sizes=(2, 4), n_rnn=1)), seed=0))
+    engine.render(Mix.solo(1, 1), np.zeros((BLOCK, 1), np.float32))
+    return time.perf_counter() - began
+
+
+if __name__ == "__main__":
+    print(f"kernels ready in {warm():.1f} s", file=sys.stderr)
