@@ -1,0 +1,94 @@
+"""`ambientd album` and `ambientd train`, as their users call them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from ambientd.samplernn.checkpoint import load
+
+TINY = ["--dim", "16", "--n_rnn", "1", "--frame_sizes", "4", "2", "--sample_rate", "8000", "--sequence", "256"]
+TINY += ["--batch", "4", "--threads", "1"]
+
+
+def ambientd(*words, cwd, **kw):
+    home = {"XDG_DATA_HOME": str(cwd / "data"), "XDG_CONFIG_HOME": str(cwd / "config")}
+    command = [sys.executable, "-m", "ambientd", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=os.environ | home, timeout=300, **kw)
+
+
+def test_from_album_to_library(album, tmp_path):
+    cut = ambientd("album", "chunk", album, "chunks", "--sample_rate", 8000, "--json", cwd=tmp_path)
+    assert cut.returncode == 0, cut.stderr
+    assert json.loads(cut.stdout)["chunks"] > 0
+    shown = ambientd("album", "show", "chunks", "--sample_rate", 8000, "--json", cwd=tmp_path)
+    found = json.loads(shown.stdout)
+    assert found["minutes"] > 0.5
+    assert found["variety_across_db"] > 0
+    words = ["train", "--exp", "tones", "--dataset", "chunks", *TINY, "--steps", 12, "--validations", 2, "--install"]
+    trained = ambientd(*words, cwd=tmp_path)
+    assert trained.returncode == 0, trained.stderr
+    run = tmp_path / "runs" / "tones"
+    log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in log] == [6, 12]
+    assert all(0 < line["validation_bits"] < 9 for line in log)
+    assert len(list((run / "samples").glob("*.wav"))) == len(list((run / "samples").glob("*.png"))) == 2
+    checkpoint = load(tmp_path / "data" / "ambientd" / "models" / "tones.safetensors")
+    assert checkpoint.card.album.licence == "CC0-1.0"
+    assert checkpoint.card.architecture.frame_sizes == (4, 8)
+    assert checkpoint.card.architecture.album_gain > 1
+    assert checkpoint.prime.shape[0] == 4
+
+
+def test_ctrl_c_saves_and_the_same_command_goes_on(album, tmp_path):
+    words = ["train", "--exp", "tones", "--dataset", str(album), *TINY, "--minutes", "30", "--validations", "1"]
+    environment = os.environ | {"XDG_DATA_HOME": str(tmp_path)}
+    running = subprocess.Popen(
+        [sys.executable, "-m", "ambientd", *words], cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True
+    )
+    state = tmp_path / "runs" / "tones" / "state.pt"
+    config = state.with_name("config.json")
+    deadline = time.monotonic() + 120
+    while not config.exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    # Asking before the loop has begun ends it too, but saves nothing: ask until it says that it saved.
+    while running.poll() is None and time.monotonic() < deadline:
+        if _trains(running.pid):
+            running.send_signal(signal.SIGINT)
+        time.sleep(0.2)
+    assert running.wait(10) == 130
+    assert "goes on from step" in running.stderr.read()
+    assert state.exists()
+    again = ambientd(*words[:-4], "--steps", "1", "--validations", "1", cwd=tmp_path)
+    assert "resuming" in again.stdout, again.stderr
+    assert again.returncode == 0, again.stderr
+
+
+def _trains(pid):
+    """Whether the process has its own handler for SIGINT in place of Python's: it is inside the loop."""
+    with open(f"/proc/{pid}/status") as status:
+        caught = next(line for line in status if line.startswith("SigCgt")).split()[1]
+    return bool(int(caught, 16) & (1 << (signal.SIGTERM - 1)))
+
+
+@pytest.mark.parametrize(
+    ("words", "said", "code"),
+    [
+        (["train", "--exp", "x", "--dataset", "nowhere"], "nowhere is not a folder", 5),
+        (["train", "--exp", "../x", "--dataset", "."], "cannot name a run", 9),
+        (["train", "--exp", "x", "--dataset", ".", "--steps", "1", "--minutes", "1"], "exclude each other", 9),
+        (["album", "chunk", "nowhere", "out"], "nowhere does not exist", 5),
+        (["album", "chunk", ".", "out", "--overlap", "9"], "overlap", 5),
+        (["album", "show", "."], "no audio in", 5),
+    ],
+)
+def test_bad_input_is_one_clear_line(tmp_path, words, said, code):
+    done = ambientd(*words, cwd=tmp_path)
+    assert done.returncode == code, done.stderr
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1

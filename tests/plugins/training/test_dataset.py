@@ -1,0 +1,78 @@
+"""Splits that share nothing, streams that can be resumed."""
+
+import numpy as np
+import pytest
+
+from ambientd.samplernn.checkpoint import Architecture
+from ambientd_plugins.training import dataset
+from ambientd_plugins.training.album import Track
+from ambientd_plugins.training.errors import AlbumError
+
+ARCHITECTURE = Architecture(dim=8, frame_sizes=(4, 8), n_rnn=1)
+
+
+def numbered(*lengths):
+    """Tracks in which every pair of neighbours tells where it stands."""
+    return [((np.arange(n) * 7 + i * 50) % 256).astype(np.uint8) for i, n in enumerate(lengths)]
+
+
+@pytest.mark.parametrize("lengths", [(40_000,), (9000, 8000), (5000, 6000, 4000, 7000, 5000, 9000)])
+@pytest.mark.parametrize("how", ["auto", "time", "track"])
+def test_a_tenth_is_held_out_and_shares_nothing(lengths, how):
+    tracks = numbered(*lengths)
+    split = dataset.split(tracks, 200, how, np.random.default_rng(1))
+    held = sum(map(len, split.validation))
+    assert split.train_samples + held == sum(lengths)
+    assert 0.04 * sum(lengths) < held < 0.25 * sum(lengths)
+    for part in split.validation:
+        assert not any(np.shares_memory(part, other) for other in split.train)
+
+
+def test_a_short_album_is_refused():
+    with pytest.raises(AlbumError, match="too short"):
+        dataset.split(numbered(1500), 1024, "auto", np.random.default_rng(1))
+
+
+def streams(tracks, seed=3, batch=4):
+    return dataset.Streams(tracks, batch, 64, ARCHITECTURE, 100, seed)
+
+
+def test_streams_walk_on_and_hear_what_came_before():
+    walk = streams(numbered(50_000, 30_000))
+    before, _ = walk.next()
+    jumps = 0
+    for _ in range(60):
+        tokens, jumped = walk.next()
+        for row in np.flatnonzero(~jumped):
+            assert np.array_equal(tokens[row, :8], before[row, -8:])
+            assert np.array_equal((tokens[row, 1:].astype(int) - tokens[row, :-1]) % 256, np.full(71, 7))
+        jumps += int(jumped.sum())
+        before = tokens
+    assert 0 < jumps < 60
+
+
+def test_streams_go_on_as_if_never_stopped():
+    tracks = numbered(50_000, 30_000)
+    one, other = streams(tracks), streams(tracks, seed=9)
+    for _ in range(10):
+        one.next()
+    other.restore(one.state())
+    for _ in range(40):
+        a, b = one.next(), other.next()
+        assert np.array_equal(a[0], b[0])
+        assert np.array_equal(a[1], b[1])
+
+
+def test_a_track_of_one_sequence_still_trains():
+    tokens, jumped = streams(numbered(64)).next()
+    assert jumped.all()
+    assert (tokens[:, :8] == 128).all()
+
+
+def test_the_whole_album_gets_one_gain():
+    loud = Track("a", np.full(1000, 0.5, np.float32) * np.sin(np.arange(1000)).astype(np.float32), "")
+    quiet = Track("b", loud.audio / 20, "")
+    dc, gain = dataset.scale([loud, quiet], 0.0)
+    a = ARCHITECTURE.model_copy(update={"album_gain": gain, "quantization": "linear"})
+    spread = [np.ptp(dataset.tokenise(t, dc, a).astype(int)) for t in (loud, quiet)]
+    assert spread[0] > 15 * spread[1]

@@ -1,0 +1,64 @@
+"""It learns, and it resumes exactly."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from ambientd.samplernn.checkpoint import Architecture
+from ambientd_plugins.training import dataset
+from ambientd_plugins.training.trainer import Recipe, Trainer, validation_bits
+
+ARCHITECTURE = Architecture(dim=16, frame_sizes=(4, 8), n_rnn=1, q_levels=64)
+
+
+def trainer(steps=40, seed=1, **kw):
+    torch.set_num_threads(1)
+    t = np.arange(12_000)
+    music = np.rint(32 + 20 * np.sin(t / 9) + 8 * np.sin(t / 31)).astype(np.uint8)
+    data = dataset.split([music], 128, "time", np.random.default_rng(0))
+    recipe = Recipe(batch=4, sequence=128, learning_rate=0.01, steps=steps, minutes=None, seed=seed, **kw)
+    return Trainer(ARCHITECTURE, 1000, data, recipe)
+
+
+def test_it_learns():
+    t = trainer(steps=120)
+    losses = [t.train_step() for _ in range(120)]
+    assert np.mean(losses[-10:]) < np.mean(losses[:10]) - 1
+    assert validation_bits(t.averaged(), t.data.validation, 128, 10_000, batch=2) < 5
+    assert t.progress == 1
+
+
+def test_a_resumed_training_is_an_uninterrupted_one():
+    whole = trainer()
+    losses = [whole.train_step() for _ in range(30)]
+    first = trainer()
+    part = [first.train_step() for _ in range(12)]
+    second = trainer(seed=99)
+    second.restore(first.state())
+    part += [second.train_step() for _ in range(18)]
+    assert part == losses
+    for a, b in zip(whole.average, second.average, strict=True):
+        assert torch.equal(a, b)
+
+
+def test_a_step_that_is_not_finite_changes_nothing():
+    t = trainer()
+    t.train_step()
+    before = [w.clone() for w in t.average]
+    weights = [w.detach().clone() for w in t.weights]
+    t.hidden[0][0].fill_(math.nan)
+    t.streams.remaining[:] = 10_000  # no stream jumps, so the broken state is used
+    assert math.isnan(t.train_step())
+    assert all(torch.equal(a, b) for a, b in zip(before, t.average, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(weights, t.weights, strict=True))
+
+
+@pytest.mark.parametrize("batch", [1, 200])
+def test_a_batch_larger_than_the_data_still_trains(batch):
+    t = trainer()
+    t.streams = dataset.Streams(t.data.train, batch, 128, ARCHITECTURE, 1000, 1)
+    t.hidden = [[h.detach() for h in tier] for tier in t.model.initial_state(batch)]
+    assert math.isfinite(t.train_step())
+    assert t.samples == batch * 128
