@@ -1,1 +1,1 @@
-"""From the ring to the ears: the player process and what it uses."""
+"""From the ring to the loudspeaker: the player process and its parts."""

@@ -1,0 +1,126 @@
+"""Everything between ring and output, one device block at a time. Player, processing thread.
+
+source (ring or bed) -> resampler -> volume -> play fade -> panic fade -> limiter
+"""
+
+from __future__ import annotations
+
+import math
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ambientd.audio.limiter import Limiter
+from ambientd.audio.resampler import Resampler
+from ambientd.audio.source import Source
+from ambientd.ipc.values import Values
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ambientd.arrays import Floats
+
+VOLUME_SLEW = 0.05
+"""Seconds for a volume step of 1."""
+PANIC_SECONDS = 0.05
+MIN_FADE = 0.01
+"""Seconds: a play or stop "at once" is still no click."""
+
+
+class PlayerControl(IntEnum):
+    """Cells that the supervisor writes and the player obeys."""
+
+    VOLUME = 0
+    """Linear gain, 0 and up."""
+    PLAYING = 1
+    """1 play, 0 fade out and rest: then nothing is read from the ring, so that the generator rests too."""
+    FADE_SECONDS = 2
+    """Length of the next whole fade in or out."""
+    PANIC = 3
+    """1 silence within 50 ms, 0 released."""
+
+
+class Glide:
+    """A number that moves to its target in a straight line."""
+
+    def __init__(self, value: float) -> None:
+        self.value = value
+
+    def move(self, target: float, step: float, frames: int) -> NDArray[np.float64]:
+        """Values of the next `frames` frames [frames], each at most `step` from the one before."""
+        distance = target - self.value
+        path = np.minimum(step * np.arange(1, frames + 1), abs(distance))
+        values: NDArray[np.float64] = self.value + math.copysign(1.0, distance) * path
+        if path[-1] == abs(distance):
+            values[path == path[-1]] = target  # exactly
+        self.value = float(values[-1])
+        return values
+
+
+class Chain:
+    """Renders what the output plays. Reads the newest control values at each block's edge.
+
+    rate_in: of the source; rate_out: of the device; both in Hz. first_fade: seconds, the fade in that
+    a newly started player makes whatever FADE_SECONDS says.
+    """
+
+    def __init__(
+        self, source: Source, control: Values, channels: int, rate_in: int, rate_out: int, first_fade: float
+    ) -> None:
+        self._source = source
+        self._control = control
+        self._rate = rate_out
+        self._resampler = Resampler(rate_in, rate_out, channels)
+        self._limiter = Limiter(rate_out, channels)
+        self._waiting: Floats = np.zeros((0, channels), np.float32)
+        self._ratio = rate_in / rate_out
+        self._volume = Glide(_usable(control[PlayerControl.VOLUME]))
+        self._fade = Glide(0.0)
+        self._panic = Glide(0.0)
+        self._first_fade: float | None = first_fade
+
+    @property
+    def resting(self) -> bool:
+        """Stopped and faded out."""
+        return self._fade.value == 0.0 and self._control[PlayerControl.PLAYING] < 0.5
+
+    def render(self, frames: int) -> Floats:
+        """The next [frames, channels] at the device's rate, limited."""
+        if self.resting:
+            return self._limiter.process(np.zeros((frames, self._waiting.shape[1]), np.float32))
+        gain = self._volume_gain(frames) * self._fade_gain(frames) * self._panic_gain(frames)
+        return self._limiter.process((self._pull(frames) * gain[:, None]).astype(np.float32))
+
+    def _pull(self, frames: int) -> Floats:
+        """From the source through the resampler, which gives its output in lumps."""
+        wanted = math.ceil(frames * self._ratio)
+        while len(self._waiting) < frames:
+            self._waiting = np.concatenate([self._waiting, self._resampler.process(self._source.read(wanted))])
+        out, self._waiting = self._waiting[:frames], self._waiting[frames:]
+        return out
+
+    def _volume_gain(self, frames: int) -> NDArray[np.float64]:
+        target = _usable(self._control[PlayerControl.VOLUME])
+        return self._volume.move(target, 1.0 / (VOLUME_SLEW * self._rate), frames)
+
+    def _fade_gain(self, frames: int) -> NDArray[np.float64]:
+        playing = self._control[PlayerControl.PLAYING] >= 0.5
+        seconds = self._control[PlayerControl.FADE_SECONDS] if self._first_fade is None else self._first_fade
+        gain = self._fade.move(float(playing), 1.0 / (max(_usable(seconds), MIN_FADE) * self._rate), frames)
+        if self._fade.value == float(playing):
+            self._first_fade = None
+        return _raised_cosine(gain)
+
+    def _panic_gain(self, frames: int) -> NDArray[np.float64]:
+        panic = float(self._control[PlayerControl.PANIC] >= 0.5)
+        return _raised_cosine(1.0 - self._panic.move(panic, 1.0 / (PANIC_SECONDS * self._rate), frames))
+
+
+def _raised_cosine(position: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Gain at 0..1 through a fade from silence; flat at both ends, exactly 0 and 1 there."""
+    return 0.5 - 0.5 * np.cos(math.pi * position)
+
+
+def _usable(value: float) -> float:
+    return max(value, 0.0) if math.isfinite(value) else 0.0
