@@ -20,9 +20,9 @@ from ambientd.types import VoiceInfo
 def run(link: ParentLink) -> int:
     """The process's life, in order."""
     from ambientd.engine.generator import Generator, limit_memory
-    from ambientd.engine.protocol import GeneratorConfig
+    from ambientd.engine.generator_config import GeneratorConfig
 
-    config = GeneratorConfig.from_message(link.config)
+    config = GeneratorConfig.from_json(link.config)
     limit_memory(config.memory_limit_mb)
     # The render thread wants the interpreter between two kernel calls only, but then at once.
     sys.setswitchinterval(0.0005)

@@ -44,7 +44,7 @@ class Engine:
             self._exchange()
 
     def render(self, mix: Mix, out: Floats) -> None:
-        """One block towards `mix` -> out [BLOCK, C]. Raises InvalidMix or IncompatibleVoices and has then done nothing."""
+        """One block towards `mix` -> out [BLOCK, C]. Raises InvalidMix or IncompatibleVoices, nothing done."""
         infos = self.infos
         validate(mix, infos, self.channels)
         staying = [info is not None and slot not in self._wanted for slot, info in enumerate(infos)]

@@ -20,14 +20,15 @@ import numpy as np
 
 from ambientd.engine.conductor import Conductor, Request, Slots
 from ambientd.engine.engine import Engine
+from ambientd.engine.generator_config import GeneratorConfig, GeneratorStatus, SlotConfig
 from ambientd.engine.mix import equal_gain, slot_mix
-from ambientd.engine.protocol import GeneratorConfig, Pulse, SlotCell, SlotConfig
 from ambientd.engine.voice import Voice, VoiceLoader
-from ambientd.errors import AmbientdError, CheckpointError, UsageError
+from ambientd.errors import AmbientdError, CheckpointError, PluginError, UsageError
 from ambientd.ipc.child import ParentLink
 from ambientd.ipc.memory import Segment
 from ambientd.ipc.ring import Ring
 from ambientd.ipc.values import Values
+from ambientd.parameters import SLOT_PARAMETERS
 from ambientd.plugin import Mashup
 from ambientd.types import BLOCK, BlockClock
 
@@ -46,13 +47,17 @@ class Generator:
         self._make_mashup = make_mashup
         self._engine = Engine(config.max_slots, config.channels, config.sample_rate)
         self._ring = Ring(Segment.attach(config.ring_fd), config.ring_frames, config.channels)
-        self._parameters = Values(Segment.attach(config.parameters_fd), config.parameters_count)
-        self._pulse = Values(Segment.attach(config.pulse_fd), len(Pulse))
+        self._parameters = Values(Segment.attach(config.values_fd), max(config.cells.values()) + 1)
+        self._status = Values(Segment.attach(config.status_fd), len(GeneratorStatus))
         self._loader = VoiceLoader()
         self._orders: queue.SimpleQueue[SlotConfig] = queue.SimpleQueue()
         self._loaded: queue.SimpleQueue[tuple[SlotConfig, Voice]] = queue.SimpleQueue()
         self._conductor: Conductor | None = None
-        self._mashup = ""
+        self._mashup_cells: Mapping[str, int] = {}
+        self._slot_cells = [
+            [config.cells[f"slot/{number}/{parameter.id}"] for parameter in SLOT_PARAMETERS]
+            for number in range(1, config.max_slots + 1)
+        ]
         self._block = 0
 
     def run(self) -> int:
@@ -71,10 +76,10 @@ class Generator:
             self._take_voices()
             self._render(out)
             self._ring.write(out)
-            self._pulse[Pulse.BLOCKS] = self._block
+            self._status[GeneratorStatus.BLOCKS] = self._block
             if self._block % COLLECT_EVERY == 0:
                 gc.collect()
-                self._pulse[Pulse.RESIDENT_BYTES] = _resident_bytes()
+                self._status[GeneratorStatus.PEAK_BYTES] = _peak_bytes()
 
     def _wait_for_room(self) -> None:
         """Obey commands; while the ring is full, sleep on them in steps of a quarter block."""
@@ -83,7 +88,7 @@ class Generator:
         while True:
             for command in self._link.poll(pause):
                 self._attempt(self._obey, command, slot=command.get("slot"))
-            if self._ring.written - self._ring.read + BLOCK <= self._config.fill:
+            if self._ring.free >= BLOCK:
                 return
             pause = step
 
@@ -104,18 +109,17 @@ class Generator:
     def _request(self) -> Request:
         """The next block's clock, voices and live parameters."""
         cells, infos = self._parameters, self._engine.infos
-        values = [[cells[first + cell] for cell in SlotCell] for first in self._config.slot_cells]
-        mapping = self._config.mashup_cells.get(self._mashup, {})
-        controls = {id: cells[cell] for id, cell in mapping.items()}
+        values = [[cells[cell] for cell in slot] for slot in self._slot_cells]
+        controls = {id: cells[cell] for id, cell in self._mashup_cells.items()}
         clock = BlockClock(self._block, self._config.sample_rate)
         return Request(clock, infos, controls, slot_mix(infos, values, self._config.channels))
 
     def _measure(self, seconds: float) -> None:
         duration = BLOCK / self._config.sample_rate
         margin, smoothing = duration / seconds, duration
-        before = self._pulse[Pulse.MARGIN] or margin
-        self._pulse[Pulse.MARGIN] = before + smoothing * (margin - before)
-        self._pulse[Pulse.LATE] += margin < 1
+        before = self._status[GeneratorStatus.MARGIN] or margin
+        self._status[GeneratorStatus.MARGIN] = before + smoothing * (margin - before)
+        self._status[GeneratorStatus.LATE] += margin < 1
 
     # Commands
 
@@ -146,7 +150,10 @@ class Generator:
 
     def _select(self, name: str, options: Mapping[str, Any]) -> None:
         """Let another mashup conduct; when it fails at its first block, the present one stays."""
-        before, self._mashup = self._mashup, name
+        before = self._mashup_cells
+        prefix = f"mashup/{name}/"
+        all_cells = self._config.cells.items()
+        self._mashup_cells = {id.removeprefix(prefix): cell for id, cell in all_cells if id.startswith(prefix)}
         try:
             mashup = self._make_mashup(name, options, self._engine.infos)
 
@@ -155,12 +162,11 @@ class Generator:
 
             conductor = Conductor(mashup, self._request(), report)
         except Exception as error:
-            self._mashup = before
+            self._mashup_cells = before
             if isinstance(error, AmbientdError):
                 raise
-            raise UsageError(
-                f"the mashup {name!r} failed at its first block ({type(error).__name__}: {error})"
-            ) from error
+            fault = f"{type(error).__name__}: {error}"
+            raise PluginError(f"the mashup {name!r} failed at its first block ({fault})") from error
         if self._conductor:
             self._conductor.close()
         self._conductor = conductor
@@ -219,7 +225,7 @@ def limit_memory(megabytes: int) -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (megabytes << 20, resource.getrlimit(resource.RLIMIT_DATA)[1]))
 
 
-def _resident_bytes() -> float:
+def _peak_bytes() -> float:
     import resource
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

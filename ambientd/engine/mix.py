@@ -26,7 +26,7 @@ class InvalidMix(AmbientdError):
 
 
 def slot_mix(infos: Sequence[VoiceInfo | None], values: Sequence[Sequence[float]], channels: int) -> Mix:
-    """Every loaded voice on its own, as its slot's parameters say. values: (gain, pan, temperature) of each slot."""
+    """Every loaded voice on its own, as its slot's parameters say. values: each slot's `SLOT_PARAMETERS`."""
     mix = Mix.solo(len(infos), channels)
     for i, (info, (gain, pan, temperature)) in enumerate(zip(infos, values, strict=True)):
         if info:

@@ -1,4 +1,4 @@
-"""`python -m ambientd.engine.warm` compiles the kernels into the user's cache, so that the first sound need not wait."""
+"""`python -m ambientd.engine.warm` compiles the kernels into the user's cache, ahead of the first sound."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """What the supervisor and the generator say to each other. Both processes; only the standard library.
 
-Commands, JSON lines down, after the configuration (a `GeneratorConfig`):
+Commands, JSON lines down, after the configuration (a `GeneratorConfig`); slots count from 0 here:
     {"cmd": "select", "name": "blend", "options": {...}}
     {"cmd": "load", "slot": 0, "id": "...", "path": "...", "seed": 7}       {"cmd": "unload", "slot": 0}
 Events, JSON lines up:
@@ -13,13 +13,15 @@ A command that fails changes nothing. A "failed" at the start ends the process o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import IntEnum
 from typing import Any
 
+MODULE = "ambientd.generator"
 
-class Pulse(IntEnum):
+
+class GeneratorStatus(IntEnum):
     """Cells of the segment that the generator writes and the supervisor reads."""
 
     BLOCKS = 0
@@ -28,15 +30,8 @@ class Pulse(IntEnum):
     """Seconds of audio per second of rendering, smoothed over a second; below 1 the ring runs dry."""
     LATE = 2
     """Blocks that took longer to render than they last."""
-    RESIDENT_BYTES = 3
-
-
-class SlotCell(IntEnum):
-    """A slot's live parameters: cells from `GeneratorConfig.slot_cells[slot]` on."""
-
-    GAIN = 0
-    PAN = 1
-    TEMPERATURE = 2
+    PEAK_BYTES = 3
+    """The most memory that was ever resident."""
 
 
 @dataclass(frozen=True)
@@ -51,33 +46,35 @@ class SlotConfig:
 
 @dataclass(frozen=True)
 class GeneratorConfig:
-    """The first line down. Descriptors are inherited; cells are indices into the parameters' segment."""
+    """The first line down. Descriptors are inherited."""
 
-    slots: tuple[SlotConfig, ...]
+    slots: Sequence[SlotConfig]
     max_slots: int
-    channels: int
     sample_rate: int
+    channels: int
     ring_fd: int
     ring_frames: int
-    parameters_fd: int
-    parameters_count: int
-    pulse_fd: int
-    fill: int
-    """Frames to keep in the ring; at most ring_frames less a block."""
-    slot_cells: tuple[int, ...]
-    """[max_slots]: where each slot's `SlotCell`s begin."""
+    """The generator keeps the ring full."""
+    values_fd: int
+    cells: Mapping[str, int]
+    """Parameter id (`slot/1/gain`, `mashup/blend/weight/1`) -> its cell in the values' segment."""
+    status_fd: int
+    """A segment of `GeneratorStatus` cells."""
     mashup: str = ""
     """Empty: every voice plays on its own."""
     mashup_options: Mapping[str, Any] = field(default_factory=dict)
-    mashup_cells: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
-    """mashup name -> parameter id (without prefix) -> cell, of every mashup there is."""
     memory_limit_mb: int = 0
     """0: none."""
 
-    def to_message(self) -> dict[str, Any]:
+    @property
+    def fds(self) -> tuple[int, ...]:
+        """The descriptors to be inherited."""
+        return self.ring_fd, self.values_fd, self.status_fd
+
+    def to_json(self) -> dict[str, Any]:
+        """The message that `from_json` reads."""
         return asdict(self)
 
     @classmethod
-    def from_message(cls, message: Mapping[str, Any]) -> GeneratorConfig:
-        slots = tuple(SlotConfig(**slot) for slot in message["slots"])
-        return cls(**{**message, "slots": slots, "slot_cells": tuple(message["slot_cells"])})
+    def from_json(cls, message: Mapping[str, Any]) -> GeneratorConfig:
+        return cls(**{**message, "slots": [SlotConfig(**slot) for slot in message["slots"]]})
