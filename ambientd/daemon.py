@@ -105,7 +105,6 @@ class Daemon:
         self._announce()
         self.player.start()
         self.generator.start()
-        self._start_sinks()
         self._selector.register(self.socket, selectors.EVENT_READ, self.socket.answer)
         if self.osc:
             self._selector.register(self.osc, selectors.EVENT_READ, self.osc.handle_ready)
@@ -292,7 +291,7 @@ class Daemon:
 
     def _spawn_player(self) -> Child:
         audio = self.config.audio
-        had_a_device = self.output.get("device", NULL) != NULL
+        had_a_device = self.output.get("output", NULL) != NULL
         config = PlayerConfig(
             ring_fd=self._ring_segment.fd,
             ring_frames=self._ring_frames,
@@ -332,11 +331,12 @@ class Daemon:
         )
         return Child.spawn(GENERATOR, config.to_json(), config.fds)
 
-    def _start_sinks(self) -> None:
-        audio = self.config.audio
+    def _start_sinks(self, sample_rate: int) -> None:
+        """Once the player has said which rate the output really has."""
+        channels = self.config.audio.channels
         for name, section in self._sink_configs:
-            sink = self.plugins.sink(name)(section, audio.sample_rate, audio.channels)
-            reader = TapReader(self._tap_segment, self._tap_frames, audio.channels)
+            sink = self.plugins.sink(name)(section, sample_rate, channels)
+            reader = TapReader(self._tap_segment, self._tap_frames, channels)
             self.sinks.append(SinkThread(sink, reader, self._say))
 
     def _announce(self) -> None:
@@ -358,7 +358,8 @@ class Daemon:
             if event.get("notice"):
                 self._say(f"{event['notice']} Playing to a clock instead; sinks and OSC work.")
             if first:
-                self._say(f"  output   {event['device']}, {event['sample_rate']} Hz")
+                self._start_sinks(event["sample_rate"])
+                self._say(f"  output   {event['output']}, {event['sample_rate']} Hz")
         elif event["event"] == "failed":
             self._say(f"player: {event['what']}. {event['remedy']}")
 
@@ -371,8 +372,8 @@ class Daemon:
         elif kind == "failed":
             self._slot_state(event.get("slot"), f"failed: {event['what']}")
             self._say(f"generator: {event['what']}. {event['remedy']}".rstrip(". ") + ".")
-        elif kind == "mashup":
-            self._say(f"mashup {event.get('name')}: {event.get('state')} {event.get('reason', '')}".rstrip())
+        elif kind == "mashup" and event["state"] != "running":
+            self._say(f"mashup {event['name']}: {event['state']}, {event['reason']}")
 
     def _slot_state(self, index: int | None, state: str) -> None:
         for slot in self.slots:

@@ -13,6 +13,7 @@ would have to fold it away.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -40,7 +41,7 @@ class Cell(nn.Module):
 
     def forward(self, x: Tensor, state: Tensor) -> Tensor:
         """x [B, T, D] from state [B, D] -> [B, T, D]."""
-        weights = [self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh]
+        weights = (self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
         out, _ = torch.gru(x, state[None], weights, True, 1, 0.0, self.training, False, True)
         return out
 
@@ -55,13 +56,17 @@ class Tier(nn.Module):
         self.rnn = nn.ModuleList(Cell(dim) for _ in range(n_rnn))
         self.upsample = nn.Linear(dim, ratio * dim)
 
+    @property
+    def cells(self) -> list[Cell]:
+        return cast(list[Cell], list(self.rnn))
+
     def forward(self, frames: Tensor, above: Tensor | None, state: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
         """frames [B, F, frame_size], above [B, F, D] -> ([B, F * ratio, D], last states [B, D] per layer)."""
         x = self.input(frames)
         if above is not None:
             x = x + above
         last = []
-        for cell, hidden in zip(self.rnn, state, strict=True):
+        for cell, hidden in zip(self.cells, state, strict=True):
             x = cell(x, hidden)
             last.append(x[:, -1])
         return self.upsample(x).unflatten(2, (self.ratio, -1)).flatten(1, 2), last
@@ -100,13 +105,17 @@ class SampleRNN(nn.Module):
         self.offset, self.factor = network_scale(a.q_levels)
 
     @property
+    def _stack(self) -> list[Tier]:
+        return cast(list[Tier], list(self.tiers))
+
+    @property
     def context(self) -> int:
         """How many tokens before the first predicted one `forward` needs: the longest frame."""
         return self.architecture.frame_sizes[-1]
 
     def initial_state(self, batch: int) -> State:
         """The learned state before any sound, [tier][layer] -> [batch, dim]."""
-        return [[cell.h0.expand(batch, -1) for cell in tier.rnn] for tier in self.tiers]  # type: ignore[union-attr]
+        return [[cell.h0.expand(batch, -1) for cell in tier.cells] for tier in self._stack]
 
     def forward(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
         """tokens uint8 [B, context + T], T a multiple of context -> (logits [B, T, q] of the last T, next state)."""
@@ -114,9 +123,9 @@ class SampleRNN(nn.Module):
         scaled = (tokens[:, :-1].float() - self.offset) * self.factor
         above: Tensor | None = None
         after: State = []
-        for tier, hidden in zip(reversed(self.tiers), reversed(state), strict=True):  # type: ignore[call-overload]
+        for tier, hidden in zip(reversed(self._stack), reversed(state), strict=True):
             first = self.context - tier.frame_size
-            frames = scaled[:, first : first + length].unflatten(1, (-1, tier.frame_size))
+            frames = scaled[:, first : first + length].reshape(len(tokens), -1, tier.frame_size)
             above, last = tier(frames, above, hidden)
             after.insert(0, last)
         assert above is not None

@@ -56,7 +56,8 @@ def encode(audio: Floats, q_levels: int, quantization: Quantization) -> Tokens:
     if quantization == "mu-law":
         mu = q_levels - 1
         x = np.sign(x) * np.log1p(mu * np.abs(x)) / np.log1p(mu)
-    return np.clip(np.rint(x * (q_levels / 2)) + silence(q_levels), 0, q_levels - 1).astype(np.uint8)
+    tokens: Tokens = np.clip(np.rint(x * (q_levels / 2)) + silence(q_levels), 0, q_levels - 1).astype(np.uint8)
+    return tokens
 
 
 def decode_table(q_levels: int, quantization: Quantization) -> Floats:

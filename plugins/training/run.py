@@ -88,7 +88,7 @@ class Run:
             frame_sizes=request.frame_sizes,
             n_rnn=request.n_rnn,
             q_levels=request.q_levels,
-            quantization=request.quantization,  # type: ignore[arg-type]
+            quantization=request.quantization,
             pre_emphasis=request.pre_emphasis,
             album_gain=gain,
         )
