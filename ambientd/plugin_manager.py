@@ -60,7 +60,12 @@ class Plugin:
     reason: str = ""
     mashups: list[str] = field(default_factory=list)
     sinks: list[str] = field(default_factory=list)
+    commands: list[str] = field(default_factory=list)
     hooks: pluggy.HookRelay | None = field(default=None, repr=False)
+
+    @property
+    def failed(self) -> bool:
+        return self.state not in (PluginState.LOADED, PluginState.REPLACED)
 
 
 class _Refused(Exception):
@@ -124,6 +129,7 @@ class Plugins:
             except _Refused as refusal:
                 plugin.state, plugin.reason = refusal.state, str(refusal)
             else:
+                plugin.commands = list(commands)
                 for command in commands.values():
                     cli.add_command(command)
 
@@ -150,7 +156,7 @@ class Plugins:
             return known[name]
         near = difflib.get_close_matches(name, known, 1)
         remedy = f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(known) or 'none'}"
-        broken = next((p for p in self.found if p.name == name and p.state is not PluginState.LOADED), None)
+        broken = next((p for p in self.found if p.name == name and p.failed), None)
         if broken:
             remedy = f"The plugin {name} did not load: {broken.state.value}, {broken.reason}"
         raise PluginError(f"no {kind} is called {name!r}", remedy)

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from pythonosc.osc_message_builder import OscMessageBuilder
 from pythonosc.osc_packet import OscPacket
 
+from ambientd.config import Osc
 from ambientd.control.osc_check import Malformed, check
 from ambientd.errors import AmbientdError, DaemonError
 from ambientd.parameters import ParameterTable, RejectedValue
@@ -37,13 +38,9 @@ class Instrument(Protocol):
     @property
     def parameters(self) -> ParameterTable: ...
 
-    @property
-    def selected_mashup(self) -> str: ...
-
-    @property
-    def panicked(self) -> bool: ...
-
-    def info(self) -> Mapping[str, Any]: ...
+    def info(self) -> Mapping[str, Any]:
+        """What JSON can hold; among it `mashup`, the selected one's name, and `panic`, whether it is on."""
+        ...
 
     def play(self, fade: float | None) -> None: ...
 
@@ -61,13 +58,17 @@ class OscServer:
     last_fault: the latest reason, for people.
     """
 
-    def __init__(self, instrument: Instrument, host: str, port: int, reply_port: int | None = None) -> None:
-        """Raises DaemonError when the address cannot be had. port 0: any free one."""
+    def __init__(self, config: Osc, instrument: Instrument) -> None:
+        """Raises DaemonError when the address cannot be had."""
         self.handled = self.malformed = self.rejected = 0
         self.last_fault = ""
         self._tree = _Tree(instrument)
-        self._reply_port = reply_port
-        self._socket = _bind(host, port)
+        self._reply_port = config.reply_port
+        self._socket = _bind(config.host, config.port)
+
+    @property
+    def host(self) -> str:
+        return str(self._socket.getsockname()[0])
 
     @property
     def port(self) -> int:
@@ -78,6 +79,11 @@ class OscServer:
 
     def close(self) -> None:
         self._socket.close()
+
+    def info(self) -> dict[str, Any]:
+        """Where it listens and what it has counted, for `ambientd status`."""
+        counts = {"handled": self.handled, "malformed": self.malformed, "rejected": self.rejected}
+        return {"host": self.host, "port": self.port, **counts, "last_fault": self.last_fault}
 
     def handle_ready(self) -> None:
         """Handle what has arrived, but no more than DATAGRAMS_PER_WAKE_UP."""
@@ -180,13 +186,13 @@ class _Tree:
 
     def _panic(self, arguments: list[Any]) -> Reply:
         if not arguments:
-            return (int(self._instrument.panicked),)
+            return (int(self._instrument.info()["panic"]),)
         self._instrument.panic(_number(arguments, truth=True) > 0)
         return None
 
     def _select(self, arguments: list[Any]) -> Reply:
         if not arguments:
-            return (self._instrument.selected_mashup,)
+            return (self._instrument.info()["mashup"],)
         if len(arguments) != 1 or not isinstance(arguments[0], str):
             raise RejectedValue(f"one name is wanted, not {arguments!r}")
         self._instrument.select_mashup(arguments[0])

@@ -20,6 +20,7 @@ from pythonosc.osc_bundle_builder import OscBundleBuilder
 from pythonosc.osc_message import OscMessage
 from pythonosc.osc_message_builder import OscMessageBuilder
 
+from ambientd.config import Osc
 from ambientd.control.osc import DATAGRAMS_PER_WAKE_UP, OscServer
 from ambientd.errors import DaemonError, PluginError
 from ambientd.parameters import Parameter, ParameterTable, builtin_parameters, mashup_parameters
@@ -43,7 +44,7 @@ class Recorder:
     asked: list[tuple[str, Any]] = field(default_factory=list)
 
     def info(self) -> dict[str, Any]:
-        return {"version": "1", "slots": [None, "one"]}
+        return {"version": "1", "mashup": self.selected_mashup, "panic": self.panicked}
 
     def play(self, fade: float | None) -> None:
         self.asked.append(("play", fade))
@@ -69,7 +70,7 @@ class Wire:
 
     def __init__(self, reply_port: int | None = None) -> None:
         self.instrument = Recorder()
-        self.server = OscServer(self.instrument, "127.0.0.1", 0, reply_port)
+        self.server = OscServer(Osc(port=0, reply_port=reply_port), self.instrument)
         self.client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.client.bind(("127.0.0.1", 0))
         self.client.settimeout(PATIENCE)
@@ -183,6 +184,7 @@ def test_what_cannot_be_honoured_changes_nothing_and_is_counted(wire: Wire, addr
     assert wire.instrument.state() == before
     assert (wire.server.rejected, wire.server.handled, wire.server.malformed) == (1, 0, 0)
     assert address in wire.server.last_fault
+    assert wire.server.info()["rejected"] == 1
 
 
 def test_a_bundle_is_handled_at_once_even_when_it_is_dated_ahead(wire: Wire) -> None:
@@ -223,9 +225,9 @@ def test_noise_changes_nothing_and_the_server_answers_afterwards(wire: Wire, noi
 
 def test_an_address_that_cannot_be_had_is_one_clear_line(wire: Wire) -> None:
     with pytest.raises(DaemonError, match=rf"cannot listen on 127\.0\.0\.1:{wire.server.port} .*osc\.port"):
-        OscServer(wire.instrument, "127.0.0.1", wire.server.port)
+        OscServer(Osc(port=wire.server.port), wire.instrument)
     with pytest.raises(DaemonError, match="is no address"):
-        OscServer(wire.instrument, "no.such.host.invalid", 0)
+        OscServer(Osc(host="no.such.host.invalid"), wire.instrument)
 
 
 @pytest.mark.skipif(not shutil.which("oscsend"), reason="oscsend (liblo-tools) is not installed")

@@ -1,0 +1,248 @@
+"""`ambientd`: the commands. Each imports what it needs when it runs, so that help answers at once."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ambientd import __version__
+from ambientd.errors import AmbientdError
+from ambientd.options import Several
+
+if TYPE_CHECKING:
+    from ambientd.plugin_manager import Plugins
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print for machines.")
+
+
+class Commands(click.Group):
+    """The built-in commands at once; the engine's and the plugins' when one that is not built in is wanted."""
+
+    plugins: Plugins | None = None
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        self.load_plugins()
+        return super().list_commands(ctx)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.commands:
+            self.load_plugins()
+        return super().get_command(ctx, cmd_name)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """An expected failure is one line and an exit code; a traceback is a bug."""
+        try:
+            return super().invoke(ctx)
+        except AmbientdError as error:
+            click.echo(f"ambientd: {error}", err=True)
+            ctx.exit(error.exit_code)
+
+    def load_plugins(self) -> Plugins:
+        """Add the commands that live elsewhere, and say of every plugin that failed why; once."""
+        if self.plugins is None:
+            from ambientd.plugin_manager import Plugins
+
+            try:
+                from ambientd.engine import commands
+            except ImportError:  # TODO: gone as soon as the module is there
+                pass
+            else:
+                commands.register(self)
+            self.plugins = Plugins.discover()
+            self.plugins.add_commands(self)
+            for plugin in self.plugins.found:
+                if plugin.failed:
+                    click.echo(f"ambientd: plugin {plugin.name}: {plugin.state.value}, {plugin.reason}", err=True)
+        return self.plugins
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="ambientd")
+def main() -> None:
+    """Endless ambient music, dreamed sample by sample by models trained on albums."""
+
+
+@main.command()
+@click.argument("config", required=False, type=click.Path(path_type=Path))
+@click.option("--set", "sets", cls=Several, metavar="KEY=VALUE...", help="Change the configuration: osc.port=7771")
+def run(config: Path | None, sets: tuple[str, ...]) -> None:
+    """Play, until Ctrl-C.
+
+    CONFIG is a TOML file; without one the defaults play the library's first models.
+    """
+    from ambientd.config import load
+    from ambientd.daemon import Daemon
+
+    sys.exit(Daemon(load(config, sets), _say).run())
+
+
+@main.command()
+@as_json
+def status(as_json: bool) -> None:
+    """Show the running daemon.
+
+    Its processes, slots, real-time margin, underruns, and seconds of bed played.
+    """
+    from ambientd.ipc.runtime import ask_status
+
+    answer = ask_status()
+    if as_json:
+        click.echo(json.dumps(answer))
+    else:
+        _print_status(answer)
+
+
+@main.command()
+@as_json
+def devices(as_json: bool) -> None:
+    """List the audio devices that can play.
+
+    The configuration's audio.device takes a name, a part of one, or an index.
+    """
+    from dataclasses import asdict
+
+    from ambientd.audio.device import list_devices
+
+    found = [asdict(device) for device in list_devices()]
+    if not found and not as_json:
+        click.echo("No audio device here; `ambientd run --set audio.output=null` plays to a clock.")
+        return
+    _show(found, ("index", "name", "host", "channels", "sample_rate", "default"), as_json)
+
+
+@main.group()
+def plugins() -> None:
+    """See which plugins there are."""
+
+
+@plugins.command("list")
+@as_json
+def list_plugins(as_json: bool) -> None:
+    """List the plugins, what became of each, and what it brings."""
+    found = [
+        {
+            "name": plugin.name,
+            "origin": plugin.origin,
+            "state": plugin.state.value,
+            "reason": plugin.reason,
+            "mashups": plugin.mashups,
+            "sinks": plugin.sinks,
+            "commands": plugin.commands,
+        }
+        for plugin in _commands().load_plugins().found
+    ]
+    _show(found, ("name", "state", "mashups", "sinks", "commands", "reason"), as_json)
+
+
+@main.group()
+def models() -> None:
+    """See which checkpoints there are."""
+
+
+@models.command("list")
+@as_json
+def list_models(as_json: bool) -> None:
+    """List the library's checkpoints; a broken one is named with what is wrong."""
+    from ambientd.samplernn.library import entries
+
+    found = [_summary(entry.id, entry.path, entry.origin) for entry in entries()]
+    _show(found, ("id", "origin", "title", "artist", "licence", "dim", "sample_rate", "fault"), as_json)
+
+
+@models.command("show")
+@click.argument("id")
+@as_json
+def show_model(id: str, as_json: bool) -> None:
+    """Show one checkpoint's card.
+
+    ID is one of `ambientd models list`, or a path. The card tells the album, its licence and attribution,
+    the architecture and the training.
+    """
+    from ambientd.samplernn.checkpoint import load_card
+    from ambientd.samplernn.library import resolve_local
+
+    path = resolve_local(id)
+    card = {"id": path.stem, "path": str(path)} | load_card(path).model_dump(mode="json")
+    if as_json:
+        click.echo(json.dumps(card))
+    else:
+        _print_facts(card)
+
+
+def _summary(id: str, path: Path, origin: str) -> dict[str, Any]:
+    from ambientd.samplernn.checkpoint import load_card
+
+    found = {"id": id, "origin": origin, "path": str(path)}
+    try:
+        card = load_card(path)
+    except AmbientdError as error:
+        return found | {"fault": str(error)}
+    album = card.album
+    return found | {
+        "title": album.title,
+        "artist": album.artist,
+        "licence": album.licence,
+        "dim": card.architecture.dim,
+        "sample_rate": card.sample_rate,
+        "temperature": card.temperature,
+        "family": card.family,
+    }
+
+
+def _commands() -> Commands:
+    root = click.get_current_context().find_root().command
+    assert isinstance(root, Commands)
+    return root
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)
+
+
+def _show(rows: list[dict[str, Any]], columns: tuple[str, ...], as_json: bool) -> None:
+    """Rows as a JSON list, or as a table of `columns` without those that are empty throughout."""
+    if as_json:
+        click.echo(json.dumps(rows))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    used = [column for column in columns if any(row.get(column) not in (None, "", [], False) for row in rows)]
+    for column in used:
+        table.add_column(column.replace("_", " "), overflow="fold")
+    for row in rows:
+        table.add_row(*(_cell(row.get(column)) for column in used))
+    Console(markup=False, highlight=False).print(table if rows else "none yet")
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    if isinstance(value, bool):
+        return "yes" if value else ""
+    return "" if value is None else str(value)
+
+
+def _print_status(status: dict[str, Any]) -> None:
+    """Processes and slots as tables, all else as facts."""
+    for part in ("processes", "slots", "sinks"):
+        rows = status.pop(part, [])
+        if rows:
+            _show(rows, tuple(rows[0]), as_json=False)
+            click.echo()
+    _print_facts(status)
+
+
+def _print_facts(facts: dict[str, Any], indent: str = "") -> None:
+    width = max(map(len, facts), default=0) + 2
+    for key, value in facts.items():
+        if isinstance(value, dict):
+            click.echo(f"{indent}{key.replace('_', ' ')}")
+            _print_facts(value, indent + "  ")
+        elif value not in (None, "", []):
+            click.echo(f"{indent}{key.replace('_', ' '):{width}}{_cell(value) or 'no'}")
