@@ -44,14 +44,10 @@ class Commands(click.Group):
     def load_plugins(self) -> Plugins:
         """Add the commands that live elsewhere, and say of every plugin that failed why; once."""
         if self.plugins is None:
+            from ambientd.engine import commands
             from ambientd.plugin_manager import Plugins
 
-            try:
-                from ambientd.engine import commands
-            except ImportError:  # TODO: gone as soon as the module is there
-                pass
-            else:
-                commands.register(self)
+            commands.register(self)
             self.plugins = Plugins.discover()
             self.plugins.add_commands(self)
             for plugin in self.plugins.found:

@@ -224,8 +224,8 @@ def _bind(host: str, port: int) -> socket.socket:
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
         server = socket.socket(family, kind, protocol)
-    except OSError as error:
-        raise DaemonError(f"osc.host {host!r} is no address ({error.strerror})", "Use 127.0.0.1") from None
+    except (OSError, UnicodeError) as error:
+        raise DaemonError(f"osc.host {host!r} is no address ({error})", "Use 127.0.0.1") from None
     try:
         server.setblocking(False)
         server.bind(address)
