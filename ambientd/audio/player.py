@@ -39,8 +39,10 @@ if TYPE_CHECKING:
 MODULE = "ambientd.audio.player"
 
 OPEN_SECONDS = 5.0
-"""A sound server that hangs makes opening a device hang."""
+"""Patience with a device at first: opening it on a hung sound server hangs, and a server that starts a
+sink may swallow a buffer and take nothing more for over a second."""
 STALL_SECONDS = 1.0
+"""Patience later."""
 
 T = TypeVar("T")
 
@@ -248,14 +250,16 @@ def _render_for_ever(chain: Chain, handover: Handover, tap: Tap, report: _Report
 
 
 def _watch(link: ParentLink, output: Output, handover: Handover) -> int:
-    seen, since = -1, time.monotonic()
+    born = since = time.monotonic()
+    seen = -1
     while True:
         if any(message.get("command") == "stop" for message in link.poll(timeout=0.1)):
             return 0
         now = time.monotonic()
         if handover.frames != seen:
             seen, since = handover.frames, now
-        if now - since > STALL_SECONDS or not output.active:
+        patience = OPEN_SECONDS if now - born < OPEN_SECONDS else STALL_SECONDS
+        if now - since > patience or not output.active:
             raise DeviceLost(f"The audio device '{output.name}' stopped taking sound", "Is it still connected?")
 
 

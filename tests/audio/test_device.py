@@ -1,0 +1,85 @@
+"""Handover and clock here; real devices in test_player.py, through a private sound server."""
+
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from ambientd.audio.device import Handover, NullOutput, find_device, list_devices
+from ambientd.errors import DeviceError
+
+
+def test_blocks_arrive_in_order_and_the_producer_waits_for_room():
+    handover = Handover(4, 1)
+    produced = []
+
+    def produce():
+        for number in range(50):
+            handover.put(np.full((4, 1), number, np.float32))
+            produced.append(number)
+
+    thread = threading.Thread(target=produce)
+    thread.start()
+    out = np.zeros((4, 1), np.float32)
+    for number in range(50):
+        handover.take_into(out, patience=5.0)
+        assert np.all(out == number)
+        assert len(produced) <= number + 4
+    thread.join()
+    assert (handover.frames, handover.late) == (200, 0)
+
+
+def test_a_block_that_is_not_ready_is_silence_and_counted():
+    handover = Handover(4, 1)
+    out = np.ones((4, 1), np.float32)
+    handover.take_into(out, patience=0.001)
+    assert not out.any()
+    assert (handover.frames, handover.late) == (4, 1)
+
+
+def test_the_clock_keeps_a_devices_time():
+    handover = Handover(480, 2)
+    block = np.zeros((480, 2), np.float32)
+
+    def produce():
+        while True:
+            handover.put(block)
+
+    threading.Thread(target=produce, daemon=True).start()
+    output = NullOutput(48000, 480, 2)
+    started = time.monotonic()
+    output.start(handover)
+    while handover.frames < 48000:
+        time.sleep(0.01)
+        assert time.monotonic() - started < 10
+    elapsed = time.monotonic() - started
+    # Never ahead of the time that has passed, but for the block in hand.
+    assert handover.frames <= (elapsed + 0.02) * 48000
+    assert output.active
+
+
+def test_a_device_that_is_not_there_is_named_with_what_is_there():
+    try:
+        names = [info.name for info in list_devices()]
+    except DeviceError as error:
+        pytest.skip(str(error))
+    with pytest.raises(DeviceError, match="no audio device") as caught:
+        find_device("a device nobody has")
+    assert all(name in caught.value.remedy for name in names)
+    assert "\n" not in str(caught.value)
+
+
+LIST = (
+    "from ambientd.audio.device import *; print([d.name for d in list_devices()]); print(find_device('AMBIENT').name)"
+)
+
+
+def test_devices_are_listed_and_found_by_part_of_their_name(pulse):
+    listed = subprocess.run([sys.executable, "-c", LIST], env=pulse.env, capture_output=True, text=True, check=True)
+    names, found = listed.stdout.splitlines()
+    assert "'ambient'" in names
+    assert found == "ambient"
+    assert listed.stderr == ""
