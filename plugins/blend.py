@@ -20,6 +20,10 @@ SHARED = ("sample_rate", "q_levels", "quantization", "pre_emphasis")
 """What voices that hear and draw the same samples must agree on."""
 
 
+LOUDEST = 16.0
+"""The engine refuses gains above this, and a whole mix for one of them."""
+
+
 class BlendConfig(StrictModel):
     weights: list[Annotated[float, Field(ge=0, le=1)]] = Field([], max_length=WEIGHTS)
     """0 to 1 for the slots in order; empty, or where the list ends: 1."""
@@ -72,7 +76,7 @@ class Blend(Mashup):
         mix.temperature[leader] = sum(share * mix.temperature[slot] for slot, share in shares.items())
         gains = sum(share * mix.gains[slot] for slot, share in shares.items())
         mix.gains[:] = 0
-        mix.gains[leader] = gains * self._level(leader, shares)
+        mix.gains[leader] = (gains * self._level(leader, shares)).clip(-LOUDEST, LOUDEST)
 
     def _level(self, leader: int, shares: Mapping[int, float]) -> float:
         """What takes the leader's own level to the weighted geometric mean of the voices' own levels.
