@@ -1,0 +1,250 @@
+"""The whole daemon, real processes and all, playing to the clock and recorded by the wav sink."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from pythonosc.udp_client import SimpleUDPClient
+
+from ambientd.samplernn import checkpoint as ck
+
+RATE = 16_000
+
+
+def write_calm_model(path, level=0.2):
+    """A model that draws soft low-passed noise: smooth enough for a click to stand out."""
+    architecture = ck.Architecture(dim=16, frame_sizes=(8, 16), n_rnn=1, pre_emphasis=0.95, album_gain=0.02 / level)
+    tensors = {name: np.zeros(shape, np.float32) for name, shape in architecture.shapes().items()}
+    tensors["sample.output.bias"] = (-np.abs(np.arange(256) - 128) / 4).astype(np.float32)
+    prime = np.full((2, 64), 128, np.uint8)
+    ck.save(path, ck.Card(architecture=architecture, sample_rate=RATE, album=ck.Album(title=path.stem)), tensors, prime)
+
+
+class Running:
+    """`ambientd run` in a home of its own."""
+
+    def __init__(self, home, *sets):
+        self.home = home
+        self.environment = os.environ | {f"XDG_{kind}_HOME": str(home / kind.lower()) for kind in ("DATA", "CONFIG")}
+        self.environment["XDG_RUNTIME_DIR"] = str(home)
+        self.recording = home / "heard.wav"
+        words = ["audio.output=null", "osc.port=0", f'sinks=[{{name="wav", path="{self.recording}", subtype="FLOAT"}}]']
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "ambientd", "run", "--set", *words, *sets],
+            env=self.environment,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def status(self):
+        words = [sys.executable, "-m", "ambientd", "status", "--json"]
+        done = subprocess.run(words, env=self.environment, capture_output=True, text=True)
+        return json.loads(done.stdout) if done.returncode == 0 else None
+
+    def until(self, condition, seconds=60):
+        """Wait for a status that fulfils `condition`."""
+        deadline = time.monotonic() + seconds
+        status = None
+        while time.monotonic() < deadline:
+            status = self.status()
+            if status and condition(status):
+                return status
+            assert self.process.poll() is None, self.process.stderr.read()
+            time.sleep(0.05)
+        raise AssertionError(f"not within {seconds} s: {status}")
+
+    def osc(self, address, *values):
+        SimpleUDPClient("127.0.0.1", self.status()["osc"]["port"]).send_message(address, list(values))
+
+    def stop(self):
+        """SIGTERM; returns (what was heard [frames], exit code)."""
+        self.process.send_signal(signal.SIGTERM)
+        code = self.process.wait(15)
+        heard, _ = soundfile.read(self.recording, dtype="float32")
+        return heard[:, 0], code
+
+
+def process(status, role):
+    return next(p for p in status["processes"] if p["role"] == role)
+
+
+def makes_new_sound(status):
+    return process(status, "generator")["state"] == "running" and status["ring_seconds"] > 0.3
+
+
+@pytest.fixture
+def home(tmp_path):
+    models = tmp_path / "data" / "ambientd" / "models"
+    models.mkdir(parents=True)
+    write_calm_model(models / "calm.safetensors")
+    write_calm_model(models / "loud.safetensors", level=0.6)
+    return tmp_path
+
+
+@pytest.fixture
+def run(home):
+    started = []
+
+    def start(*sets):
+        started.append(Running(home, *sets))
+        return started[-1]
+
+    yield start
+    for daemon in started:
+        if daemon.process.poll() is None:
+            daemon.process.kill()
+            daemon.process.wait()
+
+
+def level(audio):
+    return float(np.sqrt(np.mean(audio**2)))
+
+
+def test_a_killed_generator_is_not_heard(run):
+    daemon = run('slots=[{model="calm"}]')
+    status = daemon.until(makes_new_sound)
+    before = status["uptime_seconds"]
+    daemon.until(lambda s: s["uptime_seconds"] > before + 4)
+    os.kill(process(status, "generator")["pid"], signal.SIGKILL)
+    back = daemon.until(lambda s: process(s, "generator")["restarts"] == 1 and makes_new_sound(s))
+    assert back["bed_seconds"] > 0
+    assert process(back, "generator")["faults"] == ["ended (SIGKILL)"]
+    daemon.until(lambda s: s["uptime_seconds"] > back["uptime_seconds"] + 2)
+    heard, code = daemon.stop()
+    assert code == 0
+    # Away from the first fade and the last: 50 ms windows, none of them quiet, and no jump the music does not make.
+    music = heard[int(2.5 * 48_000) :]
+    middle = music[: -2 * 48_000]
+    windows = middle[: len(middle) // 2400 * 2400].reshape(-1, 2400)
+    levels = np.sqrt((windows**2).mean(1))
+    assert levels.min() > 0.05 * np.median(levels)
+    jumps = np.abs(np.diff(middle))
+    assert jumps.max() < 1.5 * np.abs(np.diff(music[:72_000])).max()
+
+
+def test_a_killed_player_comes_back(run):
+    daemon = run('slots=[{model="calm"}]')
+    status = daemon.until(makes_new_sound)
+    os.kill(process(status, "player")["pid"], signal.SIGKILL)
+    daemon.until(lambda s: process(s, "player")["restarts"] == 1 and process(s, "player")["state"] == "running")
+    assert daemon.stop()[1] == 0
+
+
+def test_a_stopped_generator_is_replaced(run):
+    daemon = run('slots=[{model="calm"}]')
+    status = daemon.until(makes_new_sound)
+    os.kill(process(status, "generator")["pid"], signal.SIGSTOP)
+    daemon.until(lambda s: process(s, "generator")["restarts"] == 1 and makes_new_sound(s))
+    assert daemon.stop()[1] == 0
+
+
+def test_osc_plays_it(run):
+    daemon = run('slots=[{model="calm"}, {model="loud"}]', "mashup.weights=[1, 0]")
+    daemon.until(makes_new_sound)
+
+    def rms_settles(condition):
+        return daemon.until(lambda s: condition(s["rms"]))["rms"]
+
+    calm = rms_settles(lambda rms: rms > 0.01)
+    daemon.osc("/ambientd/mashup/weight/1", 0.0)
+    daemon.osc("/ambientd/mashup/weight/2", 1.0)
+    loud = rms_settles(lambda rms: rms > 1.8 * calm)
+    daemon.osc("/ambientd/volume/value", 0.1)
+    rms_settles(lambda rms: rms < 0.3 * loud)
+    daemon.osc("/ambientd/volume/value", 1.0)
+    daemon.osc("/ambientd/stop", 0.1)
+    rms_settles(lambda rms: rms == 0)
+    daemon.osc("/ambientd/play", 0.1)
+    rms_settles(lambda rms: rms > 0.01)
+    daemon.osc("/ambientd/panic", 1)
+    rms_settles(lambda rms: rms == 0)
+    daemon.osc("/ambientd/panic", 0)
+    rms_settles(lambda rms: rms > 0.01)
+    for value in (float("nan"), float("inf"), "loud", True):
+        daemon.osc("/ambientd/volume", value)
+    daemon.osc("/ambientd/mashup/select", "../blend")
+    status = daemon.until(lambda s: s["osc"]["malformed"] + s["osc"]["rejected"] == 5)
+    assert status["osc"]["handled"] == 8
+    assert status["mashup"] == "blend"
+    assert daemon.stop()[1] == 0
+
+
+@pytest.mark.skipif(not shutil.which("oscsend"), reason="liblo's oscsend is not installed")
+def test_liblo_is_understood(run):
+    daemon = run('slots=[{model="calm"}]')
+    status = daemon.until(makes_new_sound)
+    target = f"osc.udp://127.0.0.1:{status['osc']['port']}"
+    subprocess.run(["oscsend", target, "/ambientd/volume/value", "f", "0"], check=True)
+    daemon.until(lambda s: s["rms"] == 0)
+    assert daemon.stop()[1] == 0
+
+
+def test_children_do_not_outlive_a_killed_supervisor(run):
+    daemon = run('slots=[{model="calm"}]')
+    status = daemon.until(makes_new_sound)
+    children = [p["pid"] for p in status["processes"][1:]]
+    daemon.process.kill()
+    daemon.process.wait()
+    deadline = time.monotonic() + 10
+    while any(_alive(pid) for pid in children) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(_alive(pid) for pid in children)
+    again = run('slots=[{model="calm"}]')
+    again.until(makes_new_sound)
+    assert again.stop()[1] == 0
+
+
+def _alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().split(")")[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize(
+    ("sets", "said", "code"),
+    [
+        (['slots=[{model="clam"}]'], "Did you mean 'calm'?", 4),
+        (['slots=[{model="broken"}]'], "not an ambientd checkpoint", 4),
+        (["ocs.port=1"], "Did you mean 'osc'?", 3),
+        (["osc.port=banana"], "osc.port", 3),
+        (["mashup.name=blendd"], "Did you mean 'blend'?", 7),
+        (["mashup.wights=[1]"], "Did you mean 'weights'?", 3),
+        (["engine.device=cuda"], "engine.device", 3),
+    ],
+)
+def test_what_cannot_start_says_so_in_one_line(home, run, sets, said, code):
+    (home / "data" / "ambientd" / "models" / "broken.safetensors").write_text("no weights")
+    daemon = run(*sets)
+    assert daemon.process.wait(30) == code
+    lines = daemon.process.stderr.read().strip().splitlines()
+    assert any(said in line for line in lines), lines
+    assert not any("Traceback" in line for line in lines)
+    assert list(home.glob("heard*")) == []
+
+
+def test_one_broken_model_costs_only_its_slot(home, run):
+    (home / "data" / "ambientd" / "models" / "broken.safetensors").write_text("no weights")
+    daemon = run('slots=[{model="broken"}, {model="calm"}]')
+    status = daemon.until(makes_new_sound)
+    assert [s["id"] for s in status["slots"]] == ["calm"]
+    assert status["slots"][0]["slot"] == 2
+    assert daemon.stop()[1] == 0
+    assert "slot 1 stays empty" in daemon.process.stderr.read()
+
+
+def test_a_second_daemon_is_refused(run):
+    first = run('slots=[{model="calm"}]')
+    first.until(makes_new_sound)
+    second = run('slots=[{model="calm"}]')
+    assert second.process.wait(30) == 8
+    assert "already running" in second.process.stderr.read()
+    assert first.stop()[1] == 0
