@@ -178,7 +178,7 @@ class Generator:
         failures: list[AmbientdError] = []
         for order in self._config.slots:
             try:
-                self._engine.place(order.slot, self._loader.load(Path(order.path), order.seed))
+                self._engine.place(order.slot, self._open(order))
             except AmbientdError as error:
                 failures.append(error)
                 self._report_failure(error, order.slot)
@@ -192,12 +192,17 @@ class Generator:
         while True:
             order = self._orders.get()
             try:
-                self._loaded.put((order, self._loader.load(Path(order.path), order.seed)))
+                self._loaded.put((order, self._open(order)))
             except AmbientdError as error:
                 self._report_failure(error, order.slot)
-            except MemoryError:
-                limit = CheckpointError(f"there is no memory left for {order.id!r}", "Raise engine.memory_limit_mb")
-                self._report_failure(limit, order.slot)
+
+    def _open(self, order: SlotConfig) -> Voice:
+        try:
+            return self._loader.load(Path(order.path), order.seed)
+        except MemoryError:
+            raise CheckpointError(
+                f"there is no memory left for {order.id!r}", "Raise engine.memory_limit_mb, or play fewer models"
+            ) from None
 
     def _take_voices(self) -> None:
         with contextlib.suppress(queue.Empty):

@@ -1,0 +1,185 @@
+"""The generator process, end to end: commands and parameters in, audio in the ring."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from ambientd.engine.generator_config import MODULE, GeneratorConfig, GeneratorStatus, SlotConfig
+from ambientd.ipc.child import Child
+from ambientd.ipc.memory import Segment
+from ambientd.ipc.ring import Ring
+from ambientd.ipc.values import Values
+from ambientd.parameters import ParameterTable, builtin_parameters, mashup_parameters
+from ambientd.plugin_manager import Plugins
+
+DEADLINE = 60.0
+RING = 4096
+
+
+class Rig:
+    """The supervisor's side of one generator."""
+
+    def __init__(self, slots, mashup="blend"):
+        blend = Plugins.discover().mashup("blend")
+        parameters = [*builtin_parameters(4), *mashup_parameters("blend", blend.parameters)]
+        values = Segment.create(Values.nbytes(len(parameters)))
+        self.table = ParameterTable(parameters, Values(values, len(parameters)))
+        ring, status = Segment.create(Ring.nbytes(RING, 2)), Segment.create(Values.nbytes(len(GeneratorStatus)))
+        self.ring, self.status = Ring(ring, RING, 2), Values(status, len(GeneratorStatus))
+        self._segments = ring, status, values
+        self.events: list[dict] = []
+        config = GeneratorConfig(
+            slots=slots,
+            max_slots=4,
+            sample_rate=16_000,
+            channels=2,
+            ring_fd=ring.fd,
+            ring_frames=RING,
+            values_fd=values.fd,
+            cells={parameter.id: self.table.index(parameter.id) for parameter in parameters},
+            status_fd=status.fd,
+            mashup=mashup,
+            memory_limit_mb=4096,
+        )
+        self.child = Child.spawn(MODULE, config.to_json(), config.fds)
+
+    def read(self, frames):
+        """The next `frames` frames, waiting for them."""
+        out = np.zeros((frames, 2), np.float32)
+        done, end = 0, time.monotonic() + DEADLINE
+        while done < frames:
+            assert time.monotonic() < end, f"only {done} frames came; {self.events}"
+            assert self.child.alive, self.events
+            self.ring.skip_splice()
+            done += self.ring.read_into(out[done:])
+            self.events += self.child.poll()
+            time.sleep(0.001)
+        return out
+
+    def wait_for(self, **wanted):
+        """Keep playing until an event holds these values."""
+        end = time.monotonic() + DEADLINE
+        while not any(wanted.items() <= event.items() for event in self.events):
+            assert time.monotonic() < end, f"{wanted} never came; {self.events}"
+            self.read(256)
+
+    def close(self):
+        self.child.close()
+        for segment in self._segments:
+            segment.close()
+
+
+@pytest.fixture
+def rigged():
+    rigs = []
+
+    def make(*arguments, **options):
+        rigs.append(Rig(*arguments, **options))
+        return rigs[-1]
+
+    yield make
+    for rig in rigs:
+        rig.close()
+
+
+def slot(number, path, seed=7):
+    return SlotConfig(number, path.stem, str(path), seed)
+
+
+def level(audio):
+    return np.sqrt(np.mean(np.square(audio), axis=0))
+
+
+def test_it_fills_the_ring_and_obeys_parameters_and_commands(rigged, model_files):
+    rig = rigged([slot(n, path) for n, path in enumerate(model_files)])
+    rig.read(RING)
+    kinds = [event["event"] for event in rig.events]
+    assert kinds[:4] == ["loaded", "loaded", "mashup", "ready"]
+    assert min(level(rig.read(RING))) > 1e-3
+
+    for number in (1, 2):
+        rig.table.set_value(f"slot/{number}/pan", -1)
+    rig.read(2 * RING)
+    left, right = level(rig.read(RING))
+    assert right < 1e-3 * left
+    for number in (1, 2):
+        rig.table.set_value(f"mashup/blend/weight/{number}", 0)
+    rig.read(2 * RING)
+    assert level(rig.read(RING)).max() == 0
+    rig.table.set_value("mashup/blend/weight/2", 1)
+
+    rig.child.send({"cmd": "unload", "slot": 0})
+    rig.wait_for(event="unloaded", slot=0)
+    rig.child.send({"cmd": "load", "slot": 3, "id": "again", "path": str(model_files[0]), "seed": 1})
+    rig.wait_for(event="loaded", slot=3, id="again")
+    rig.child.send({"cmd": "select", "name": "blend", "options": {"weights": [1]}})
+    rig.read(2 * RING)
+    assert level(rig.read(RING))[0] > 1e-3
+    assert not [event for event in rig.events if event["event"] == "failed"]
+    assert rig.status[GeneratorStatus.BLOCKS] * 256 == rig.ring.written
+    assert rig.status[GeneratorStatus.MARGIN] > 0
+
+
+def test_what_fails_is_told_in_one_line_and_the_music_goes_on(rigged, model_files):
+    rig = rigged([slot(0, model_files[0]), slot(1, model_files[1].with_name("gone.safetensors"))], mashup="")
+    rig.wait_for(event="failed", slot=1)
+    rig.child.send({"cmd": "select", "name": "blennd"})
+    rig.wait_for(event="failed", what="no mashup is called 'blennd'", exit_code=7)
+    rig.child.send({"cmd": "load", "slot": 9, "id": "x", "path": "x", "seed": 1})
+    rig.wait_for(event="failed", what="there is no slot 10", slot=9)
+    rig.child.send({"cmd": "dance"})
+    rig.wait_for(event="failed", exit_code=2, remedy="")
+    rig.child.send({"cmd": "select", "name": "blend", "options": {"wights": []}})
+    rig.wait_for(event="failed", exit_code=3)
+    assert min(level(rig.read(2 * RING))) > 1e-3
+
+
+def test_a_full_ring_makes_it_wait(rigged, model_files):
+    rig = rigged([slot(0, model_files[0])])
+    rig.read(256)
+    end = time.monotonic() + DEADLINE
+    while rig.ring.free >= 256:
+        assert time.monotonic() < end
+        time.sleep(0.001)
+    written = rig.ring.written
+    rig.child.send({"cmd": "unload", "slot": 2})
+    while not any(event["event"] == "unloaded" for event in rig.events):
+        assert time.monotonic() < end
+        rig.events += rig.child.poll()
+        time.sleep(0.001)
+    assert rig.ring.written == written
+
+
+def test_without_any_voice_it_ends_and_says_why(rigged, tmp_path):
+    rig = rigged([slot(0, tmp_path / "gone.safetensors")])
+    assert rig.child.wait(DEADLINE)
+    assert rig.child.returncode == 4
+    assert [event["event"] for event in rig.child.poll()] == ["failed", "failed"]
+
+
+def test_it_ends_with_its_supervisor(rigged, model_files):
+    rig = rigged([slot(0, model_files[0])])
+    rig.read(256)
+    rig.child.terminate()
+    assert rig.child.wait(DEADLINE)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="macOS does not limit a process's data")
+def test_the_memory_limit_stops_an_allocation_and_nothing_else():
+    code = """
+import numpy as np
+from ambientd.engine.generator import limit_memory
+limit_memory(1024)
+np.ones(1 << 20)
+try:
+    np.ones(1 << 29)
+except MemoryError:
+    print("refused")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.stdout == "refused\n", done.stderr

@@ -1,0 +1,97 @@
+"""`ambientd render` and `ambientd bench engine`, from the command line."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import soundfile
+from click.testing import CliRunner
+
+from ambientd.cli import main
+
+
+@pytest.fixture
+def render(tmp_path, model_files):
+    """Render with these arguments -> (audio [frames, channels], rate, the file's bytes)."""
+
+    def run(*arguments, models=model_files[:1], out="out.wav"):
+        path = tmp_path / out
+        result = CliRunner().invoke(
+            main, ["render", "--model", *map(str, models), "--out", str(path), *map(str, arguments)]
+        )
+        assert result.exit_code == 0, result.output
+        audio, rate = soundfile.read(path, always_2d=True)
+        return audio, rate, path.read_bytes()
+
+    return run
+
+
+def test_the_same_seed_gives_the_same_file(render):
+    first, rate, data = render("--seconds", 0.5, "--seed", 7)
+    assert (rate, first.shape) == (16_000, (8000, 1))
+    assert render("--seconds", 0.5, "--seed", 7)[2] == data
+    assert render("--seconds", 0.5, "--seed", 8)[2] != data
+    assert np.abs(first).max() > 0.01
+
+
+@pytest.mark.parametrize(("rate", "seconds"), [(44_100, 0.313), (48_000, 0.1), (8000, 0.2)])
+def test_another_rate_has_the_exact_length_too(render, rate, seconds):
+    audio, found, _ = render("--seconds", seconds, "--rate", rate, "--channels", 2, out="out.flac")
+    assert (found, audio.shape) == (rate, (round(seconds * rate), 2))
+
+
+def test_weights_change_a_blend(render, model_files):
+    def blend(*weights):
+        chosen = ["--mashup", "blend", "--set", f"weights=[{','.join(map(str, weights))}]"]
+        return render("--seconds", 0.3, *chosen, models=model_files)[2]
+
+    assert blend(1, 0.5) == blend(1, 0.5)
+    assert len({blend(1, 0), blend(1, 0.5), blend(0, 1)}) == 3
+
+
+def test_several_models_blend_by_themselves(render, model_files):
+    explicit = render("--seconds", 0.2, "--mashup", "blend", models=model_files)[2]
+    assert render("--seconds", 0.2, models=model_files)[2] == explicit
+
+
+def test_temperature_is_heard(render):
+    assert render("--seconds", 0.2, "--temperature", 0.7)[2] != render("--seconds", 0.2)[2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["--model", "{model}", "--out", "{folder}/a.mp3"], 2, "neither .wav nor .flac"),
+        (["--model", "{model}", "--out", "{folder}/no/a.wav"], 2, "not a folder"),
+        (["--model", "{model}", "--out", "{folder}/a.wav", "--mashup", "blennd"], 7, "blend"),
+        (["--model", "{model}", "{model}", "--out", "{folder}/a.wav", "--set", "wights=1"], 3, "weights"),
+        (["--model", "{folder}/gone.safetensors", "--out", "{folder}/a.wav"], 4, "gone.safetensors"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line_and_leaves_nothing(tmp_path, model_files, arguments, code, words):
+    filled = [argument.format(model=model_files[0], folder=tmp_path) for argument in arguments]
+    result = CliRunner().invoke(main, ["render", "--seconds", "1", *filled])
+    assert result.exit_code == code
+    assert words in result.output
+    assert result.output.count("\n") == 1
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".safetensors"] * 2
+
+
+def test_rendering_never_imports_torch(tmp_path, model_files):
+    arguments = ["render", "--model", str(model_files[0]), "--seconds", "0.1", "--out", str(tmp_path / "a.wav")]
+    code = f"import sys\nfrom ambientd.cli import main\nmain({arguments!r}, standalone_mode=False)\nassert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def test_bench_lists_the_engine_beside_the_eager_loop():
+    arguments = ["bench", "engine", "--json", "--dim", "32", "--voices", "1", "2", "--seconds", "0.1"]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 0, result.output
+    rows = json.loads(result.stdout)
+    found = {(row["precision"], row["voices"], row["checkpoints"]) for row in rows}
+    assert found == {("eager", 1, 1), ("fp32", 1, 1), ("fp32", 2, 1), ("fp32", 2, 2)}
+    assert all(row["dim"] == 32 and row["threads"] == 1 and row["xrt"] > 0 for row in rows)
