@@ -61,8 +61,8 @@ class Glide:
 class Chain:
     """Renders what the output plays. Reads the newest control values at each block's edge.
 
-    rate_in: of the source; rate_out: of the device; both in Hz. first_fade: seconds, the fade in that
-    a newly started player makes whatever FADE_SECONDS says.
+    rate_in: of the source; rate_out: of the device; both in Hz. first_fade: seconds, the fade in of
+    a player that starts while it should play, whatever FADE_SECONDS says.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Chain:
         self._ratio = rate_in / rate_out
         self._volume = Glide(_usable(control[PlayerControl.VOLUME]))
         self._fade = Glide(0.0)
-        self._panic = Glide(0.0)
+        self._panic = Glide(float(control[PlayerControl.PANIC] >= 0.5))
         self._first_fade: float | None = first_fade
 
     @property
@@ -88,6 +88,7 @@ class Chain:
     def render(self, frames: int) -> Floats:
         """The next [frames, channels] at the device's rate, limited."""
         if self.resting:
+            self._first_fade = None
             return self._limiter.process(np.zeros((frames, self._waiting.shape[1]), np.float32))
         gain = self._volume_gain(frames) * self._fade_gain(frames) * self._panic_gain(frames)
         return self._limiter.process((self._pull(frames) * gain[:, None]).astype(np.float32))

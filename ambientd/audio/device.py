@@ -234,6 +234,8 @@ def _sounddevice() -> Any:
             "The PortAudio library is not installed",
             "Install it (Debian, Ubuntu: apt install libportaudio2; macOS: brew install portaudio).",
         ) from error
+    except Exception as error:  # PortAudio starts on import; its own error class is not there before
+        raise DeviceError(f"PortAudio does not start: {error}", "Is the sound system running?") from error
     return sounddevice
 
 

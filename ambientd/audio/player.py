@@ -54,10 +54,10 @@ class DeviceLost(DeviceError):
 
 
 class PlayerStatus(IntEnum):
-    """Cells that the player writes and anyone may read."""
+    """Cells that the player writes and anyone may read. Counts begin with each player."""
 
     FRAMES = 0
-    """Delivered to the output since this player started: the heartbeat."""
+    """Delivered to the output: the heartbeat."""
     UNDERFLOWS = 1
     """Reported by the device."""
     LATE = 2
@@ -120,9 +120,11 @@ class PlayerConfig:
 def run(link: ParentLink) -> int:
     """Play until the command "stop", the supervisor's end or the device's."""
     config = PlayerConfig(**link.config)
-    output, notice = _open_output(config)
     control = Values(Segment.attach(config.control_fd), len(PlayerControl))
     status = Values(Segment.attach(config.status_fd), len(PlayerStatus))
+    for cell in PlayerStatus:
+        status[cell] = 0.0
+    output, notice = _open_output(config)
     source = _source(config)
     chain = Chain(source, control, config.channels, config.source_rate, output.sample_rate, config.first_fade)
     tap = Tap(Segment.attach(config.tap_fd), config.tap_frames, config.channels)

@@ -40,6 +40,8 @@ class Source:
     """
 
     def __init__(self, ring: Ring, bed: Bed, leave: int, enter: int, resume: int, seed: int | None = None) -> None:
+        if not leave < resume <= ring.frames:
+            raise ValueError(f"resume ({resume}) must lie between leave ({leave}) and the ring's {ring.frames} frames")
         self._ring = ring
         self._bed = bed
         self._loop = BedLoop(bed, random.Random(seed))

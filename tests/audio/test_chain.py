@@ -25,9 +25,13 @@ class Rig:
         self.control[PlayerControl.PLAYING] = 1.0
         self.control[PlayerControl.FADE_SECONDS] = 0.5
         self.fill()
-        source = Source(self.ring, bed, leave=800, enter=1600, resume=4000)
-        self.chain = Chain(source, self.control, CHANNELS, RATE, rate_out, first_fade=0.05)
+        self.source = Source(self.ring, bed, leave=800, enter=1600, resume=4000)
+        self.rate_out = rate_out
         self.block = BLOCK * rate_out // RATE
+        self.chain = self.new_chain()
+
+    def new_chain(self):
+        return Chain(self.source, self.control, CHANNELS, RATE, self.rate_out, first_fade=0.05)
 
     def fill(self):
         self.ring.write(np.full((self.ring.free, CHANNELS), self.level, np.float32))
@@ -95,6 +99,21 @@ def test_panic_is_silence_within_50_ms_of_the_block_and_back_without_a_click():
     back = rig.play(0.2)
     np.testing.assert_array_equal(back[-BLOCK:], np.float32(0.5))
     assert np.abs(np.diff(np.concatenate([sound, back]))).max() < 0.5 * np.pi / 2 / (0.05 * RATE) * 1.01
+
+
+def test_a_player_that_starts_stopped_or_in_panic_is_silent_and_then_obeys_the_fade():
+    rig = Rig()
+    rig.control[PlayerControl.PLAYING] = 0.0
+    rig.chain = rig.new_chain()
+    assert np.all(rig.play(0.2) == 0)
+    rig.control[PlayerControl.PLAYING] = 1.0
+    sound = rig.play(0.7)
+    assert np.abs(np.diff(sound)).max() < 0.5 * np.pi / 2 / (0.5 * RATE) * 1.01
+    assert sound[-1] == np.float32(0.5)
+
+    rig.control[PlayerControl.PANIC] = 1.0
+    rig.chain = rig.new_chain()
+    assert np.all(rig.play(0.2) == 0)
 
 
 def test_too_loud_is_limited():

@@ -205,6 +205,22 @@ def test_a_killed_player_is_replaced_and_goes_on_where_it_was(studio):
     assert room.status[PlayerStatus.BED_SECONDS] == bed_fill == 0
 
 
+def test_a_dead_generator_leaves_no_gap_and_no_click_in_what_is_played(studio):
+    room = studio(16000, device="null")
+    tone = 0.3 * np.sin(2 * np.pi * 220 * np.arange(16000) / 16000)
+    room.ring.write(np.stack([tone, tone], axis=1).astype(np.float32))
+    room.spawn()
+    room.event("started")
+    audio = tapped(room, 3.0)[4800:, 0]  # after the first fade; the ring held one second
+    assert room.status[PlayerStatus.STATE] == SourceState.BED
+    assert room.status[PlayerStatus.RING_UNDERRUNS] == 1
+    assert room.status[PlayerStatus.BED_SECONDS] > 1
+    steepest = 0.3 * 2 * np.pi * 220 / 48000
+    assert np.abs(np.diff(audio)).max() < 2.2 * steepest
+    level = np.sqrt((audio[: len(audio) // 2400 * 2400].reshape(-1, 2400) ** 2).mean(axis=1))
+    assert level.min() > 0.01  # the two tones may nearly cancel out within the fade, but nothing stops
+
+
 def test_the_player_is_gone_with_the_supervisor(studio):
     room = studio(16000, device="null")
     room.spawn()

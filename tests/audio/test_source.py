@@ -152,3 +152,10 @@ def test_bed_frames_and_underruns_are_counted(seed):
         rig.play(chance.randint(150, 200), generate=2 * BLOCK)
     assert rig.source.underruns == 3
     assert 0 < rig.source.bed_frames < len(rig.sound)
+
+
+@pytest.mark.parametrize("resume", [LEAVE, CAPACITY + 1])
+def test_a_threshold_that_could_never_work_is_refused(resume):
+    rig = Rig()
+    with pytest.raises(ValueError, match="resume"):
+        Source(rig.ring, rig.bed, LEAVE, ENTER, resume)
