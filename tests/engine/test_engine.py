@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from ambientd.engine.engine import Engine
+from ambientd.engine.kernels.plan import WINDOW
 from ambientd.engine.mix import InvalidMix
 from ambientd.engine.voice import VoiceLoader, choose_prime, open_voice
 from ambientd.errors import CheckpointError, IncompatibleVoices
@@ -96,10 +99,10 @@ def test_a_voice_of_another_rate_is_refused(make_checkpoint):
 
 def test_the_prime_sets_the_state(make_checkpoint):
     checkpoint = make_checkpoint()
-    bare = type(checkpoint)(checkpoint.id, checkpoint.card, checkpoint.tensors, checkpoint.prime[:, :0])
+    bare = replace(checkpoint, prime=checkpoint.prime[:, :0])
     primed, unprimed = (open_voice(c, 7) for c in (checkpoint, bare))
     chosen = choose_prime(checkpoint.prime, 7, 8)
-    assert primed.stream[4096 - len(chosen) : 4096].tolist() == chosen.tolist()
+    assert primed.stream[WINDOW - len(chosen) : WINDOW].tolist() == chosen.tolist()
     assert set(unprimed.stream.tolist()) == {128}
 
 

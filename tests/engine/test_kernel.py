@@ -6,16 +6,18 @@ import os
 import stat
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy.signal import lfilter
 
 from ambientd.engine.bank import Bank
+from ambientd.engine.kernels import plan
 from ambientd.engine.kernels.gemv import aligned, pack_f32
 from ambientd.engine.kernels.packing import PackedNetwork, pad
 from ambientd.engine.kernels.reference import ReferenceVoice, draw, render_block, stream_key, teacher_forced, uniform
-from ambientd.engine.voice import Voice
+from ambientd.engine.voice import Voice, pack
 from ambientd.engine.warm import random_checkpoint
 from ambientd.errors import DaemonError
 from ambientd.samplernn.checkpoint import Architecture
@@ -38,19 +40,13 @@ def architecture(request):
 
 
 def network_of(checkpoint):
-    return Voice(checkpoint.info, _pack(checkpoint), 0).packed.network
-
-
-def _pack(checkpoint):
-    from ambientd.engine.voice import pack
-
-    return pack(checkpoint)
+    return pack(checkpoint).network
 
 
 def bank_of(*checkpoints, channels=1):
     bank = Bank(len(checkpoints), channels)
     for slot, checkpoint in enumerate(checkpoints):
-        bank.attach(slot, Voice(checkpoint.info, _pack(checkpoint), seed=slot))
+        bank.attach(slot, Voice(checkpoint.info, pack(checkpoint), seed=slot))
     return bank
 
 
@@ -124,11 +120,10 @@ def test_mixed_voices_are_the_references():
     taus = (1.0, 0.8, 1.2)
     for n, tau in enumerate(taus):
         card = checkpoints[n].card.model_copy(update={"temperature": tau})
-        checkpoints[n] = type(checkpoints[n])(f"{n}", card, checkpoints[n].tensors, checkpoints[n].prime)
+        checkpoints[n] = replace(checkpoints[n], card=card)
     tokens, _ = free_run(bank_of(*checkpoints, channels=2), mixing())
-    voices = [
-        ReferenceVoice(network_of(c), seed, tau) for seed, (c, tau) in enumerate(zip(checkpoints, taus, strict=True))
-    ]
+    pairs = enumerate(zip(checkpoints, taus, strict=True))
+    voices = [ReferenceVoice(network_of(checkpoint), seed, tau) for seed, (checkpoint, tau) in pairs]
     ramp = Bank(3, 2).ramp
     for mix in mixing():
         ramp.advance(mix)
@@ -173,7 +168,7 @@ def test_voices_of_one_network_share_its_weights(make_network):
     info = random_checkpoint(Architecture(dim=10, frame_sizes=(4, 8), n_rnn=1)).info
     first, second = Voice(info, packed, 0), Voice(info, packed, 1)
     assert first.packed is second.packed
-    assert not set(first.layers[:, :, 4].ravel()) & set(second.layers[:, :, 4].ravel())
+    assert not {*first.layers[:, :, plan.STATE].ravel()} & {*second.layers[:, :, plan.STATE].ravel()}
 
 
 PROBE = """

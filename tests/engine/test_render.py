@@ -83,7 +83,12 @@ def test_what_cannot_be_done_is_one_line_and_leaves_nothing(tmp_path, model_file
 
 def test_rendering_never_imports_torch(tmp_path, model_files):
     arguments = ["render", "--model", str(model_files[0]), "--seconds", "0.1", "--out", str(tmp_path / "a.wav")]
-    code = f"import sys\nfrom ambientd.cli import main\nmain({arguments!r}, standalone_mode=False)\nassert 'torch' not in sys.modules"
+    code = f"""
+import sys
+from ambientd.cli import main
+main({arguments!r}, standalone_mode=False)
+assert "torch" not in sys.modules
+"""
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
 
