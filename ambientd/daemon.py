@@ -59,6 +59,7 @@ class Latency:
     fade_to_bed: float
 
 
+COUNTERS = (PlayerStatus.RING_UNDERRUNS, PlayerStatus.UNDERFLOWS, PlayerStatus.LATE, PlayerStatus.BED_SECONDS)
 LATENCIES = {"normal": Latency(0.5, 0.25, 0.15), "live": Latency(0.12, 0.06, 0.04)}
 
 
@@ -147,10 +148,10 @@ class Daemon:
             "sample_rate": self.sample_rate,
             "margin": round(made[GeneratorStatus.MARGIN], 3),
             "ring_seconds": round((self._ring.written - self._ring.read) / self.sample_rate, 3),
-            "underruns": int(status[PlayerStatus.RING_UNDERRUNS]),
-            "device_underflows": int(status[PlayerStatus.UNDERFLOWS]),
-            "late_blocks": int(status[PlayerStatus.LATE]),
-            "bed_seconds": round(status[PlayerStatus.BED_SECONDS], 2),
+            "underruns": int(self._counted(PlayerStatus.RING_UNDERRUNS)),
+            "device_underflows": int(self._counted(PlayerStatus.UNDERFLOWS)),
+            "late_blocks": int(self._counted(PlayerStatus.LATE)),
+            "bed_seconds": round(self._counted(PlayerStatus.BED_SECONDS), 2),
             "rms": round(status[PlayerStatus.RMS], 5),
             "osc": self.osc.info() if self.osc else None,
             "sinks": [{"name": s.sink.name, "state": s.state, "lost_frames": s.lost} for s in self.sinks],
@@ -240,6 +241,7 @@ class Daemon:
         self._control[PlayerControl.PLAYING] = float(self.config.autoplay)
         self._player_segment = Segment.create(Values.nbytes(len(PlayerStatus)))
         self._player_status = Values(self._player_segment, len(PlayerStatus))
+        self._earlier_players = dict.fromkeys(COUNTERS, 0.0)
         self._generator_segment = Segment.create(Values.nbytes(len(GeneratorStatus)))
         self._generator_status = Values(self._generator_segment, len(GeneratorStatus))
 
@@ -289,7 +291,14 @@ class Daemon:
             report=self._say,
         )
 
+    def _counted(self, counter: PlayerStatus) -> float:
+        """Over all players since the start: each begins at zero."""
+        return self._earlier_players[counter] + self._player_status[counter]
+
     def _spawn_player(self) -> Child:
+        for counter in COUNTERS:
+            self._earlier_players[counter] = self._counted(counter)
+            self._player_status[counter] = 0
         audio = self.config.audio
         had_a_device = self.output.get("output", NULL) != NULL
         config = PlayerConfig(

@@ -2,7 +2,8 @@
 
 Each error says what went wrong, where (file, section, key), what was expected and what to do
 about it, in one line. The command line prints that line and exits with the class's `exit_code`,
-so that scripts can tell the cases apart; a traceback is reserved for bugs. Plugins define their own (training: 5 and 9).
+so that scripts can tell the cases apart; a traceback is reserved for bugs.
+Plugins define their own (training: 5 and 9).
 """
 
 from __future__ import annotations

@@ -98,5 +98,5 @@ class Sink(ABC):
     def write(self, audio: Floats) -> None:
         """Take `audio` [frames, channels], float32 in -1..1. Raising ends this sink, and nothing else."""
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027  a sink that has nothing to close need not say so
         """The daemon is stopping, or the sink failed."""

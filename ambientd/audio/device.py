@@ -202,7 +202,7 @@ def find_device(device: str) -> DeviceInfo:
     devices = list_devices()
     if not devices:
         raise DeviceError(
-            "There is no audio device on this machine", 'Connect one, or set audio.device = "null" to run without.'
+            "There is no audio device on this machine", 'Connect one, or set audio.output = "null" to run without.'
         )
     if device == DEFAULT:
         return next((info for info in devices if info.default), devices[0])
