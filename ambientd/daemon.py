@@ -60,6 +60,8 @@ class Latency:
 
 
 COUNTERS = (PlayerStatus.RING_UNDERRUNS, PlayerStatus.UNDERFLOWS, PlayerStatus.LATE, PlayerStatus.BED_SECONDS)
+SEED_STRIDE = 1_000_003
+DEVICE_ATTEMPTS = 3
 LATENCIES = {"normal": Latency(0.5, 0.25, 0.15), "live": Latency(0.12, 0.06, 0.04)}
 
 
@@ -300,7 +302,11 @@ class Daemon:
             self._earlier_players[counter] = self._counted(counter)
             self._player_status[counter] = 0
         audio = self.config.audio
+        device = NULL if audio.output == "null" else str(audio.device if audio.device is not None else DEFAULT)
         had_a_device = self.output.get("output", NULL) != NULL
+        if not self.output and self.player.restarts >= DEVICE_ATTEMPTS and device != NULL:
+            self._say("the sound system ends whoever opens it; playing to a clock instead, sinks and OSC work")
+            device = NULL
         config = PlayerConfig(
             ring_fd=self._ring_segment.fd,
             ring_frames=self._ring_frames,
@@ -313,7 +319,7 @@ class Daemon:
             status_fd=self._player_segment.fd,
             source_rate=self.sample_rate,
             channels=audio.channels,
-            device=NULL if audio.output == "null" else str(audio.device if audio.device is not None else DEFAULT),
+            device=device,
             # A device that once played will come back; until it does, a clock would play to nobody.
             allow_null=not had_a_device,
             device_rate=audio.sample_rate,
@@ -325,7 +331,11 @@ class Daemon:
 
     def _spawn_generator(self) -> Child:
         config = GeneratorConfig(
-            slots=[SlotConfig(slot.number - 1, slot.id, str(slot.path), slot.seed) for slot in self.slots],
+            # Another seed each time, or a restart would play the same minutes again.
+            slots=[
+                SlotConfig(slot.number - 1, slot.id, str(slot.path), slot.seed + SEED_STRIDE * self.generator.restarts)
+                for slot in self.slots
+            ],
             max_slots=self.config.max_slots,
             sample_rate=self.sample_rate,
             channels=self.config.audio.channels,
@@ -394,7 +404,7 @@ class Daemon:
             "role": supervised.role,
             "pid": supervised.pid,
             "state": supervised.state.value,
-            "restarts": max(0, supervised.restarts),
+            "restarts": supervised.restarts,
             "faults": list(supervised.faults),
         }
 

@@ -43,7 +43,7 @@ class Supervised:
         self._grace, self._patience, self._report = grace, patience, report
         self.child: Child | None = None
         self.state = ProcessState.STOPPED
-        self.restarts = -1
+        self.restarts = 0
         self.faults: deque[str] = deque(maxlen=5)
         self._back_off = FIRST_BACK_OFF
         self._born = self._moved = self._due = 0.0
@@ -57,7 +57,6 @@ class Supervised:
         """Make the process; also the way to get a fresh one at once."""
         self.stop()
         self.child = self._start()
-        self.restarts += 1
         self.state = ProcessState.STARTING
         self._born = time.monotonic()
 
@@ -105,6 +104,7 @@ class Supervised:
         self._report(f"{self.role} {fault}; starting it again in {self._back_off:g} s")
         self.stop()
         self.state = ProcessState.WAITING
+        self.restarts += 1
         self._due = now + self._back_off
         self._back_off = min(2 * self._back_off, MOST_BACK_OFF)
 

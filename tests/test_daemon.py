@@ -31,12 +31,18 @@ def write_calm_model(path, level=0.2):
 class Running:
     """`ambientd run` in a home of its own."""
 
-    def __init__(self, home, *sets):
+    def __init__(self, home, *sets, output="null", environment=None):
         self.home = home
-        self.environment = os.environ | {f"XDG_{kind}_HOME": str(home / kind.lower()) for kind in ("DATA", "CONFIG")}
+        self.environment = (environment or dict(os.environ)) | {
+            f"XDG_{kind}_HOME": str(home / kind.lower()) for kind in ("DATA", "CONFIG")
+        }
         self.environment["XDG_RUNTIME_DIR"] = str(home)
         self.recording = home / "heard.wav"
-        words = ["audio.output=null", "osc.port=0", f'sinks=[{{name="wav", path="{self.recording}", subtype="FLOAT"}}]']
+        words = [
+            f"audio.output={output}",
+            "osc.port=0",
+            f'sinks=[{{name="wav", path="{self.recording}", subtype="FLOAT"}}]',
+        ]
         self.process = subprocess.Popen(
             [sys.executable, "-m", "ambientd", "run", "--set", *words, *sets],
             env=self.environment,
@@ -93,8 +99,8 @@ def home(tmp_path):
 def run(home):
     started = []
 
-    def start(*sets):
-        started.append(Running(home, *sets))
+    def start(*sets, **kw):
+        started.append(Running(home, *sets, **kw))
         return started[-1]
 
     yield start
@@ -248,3 +254,37 @@ def test_a_second_daemon_is_refused(run):
     assert second.process.wait(30) == 8
     assert "already running" in second.process.stderr.read()
     assert first.stop()[1] == 0
+
+
+def test_every_sample_reaches_the_device(run, pulse, home):
+    daemon = run('slots=[{model="calm"}]', "audio.device=ambient", output="device", environment=pulse.env)
+    status = daemon.until(makes_new_sound)
+    recording = pulse.record(home / "monitor.raw")
+    since = status["uptime_seconds"]
+    daemon.until(lambda s: s["uptime_seconds"] > since + 6)
+    recording.terminate()
+    recording.wait()
+    heard, code = daemon.stop()
+    assert code == 0
+    monitor = np.fromfile(home / "monitor.raw", "<f4").reshape(-1, 2)[:, 0]
+    monitor = monitor[np.flatnonzero(monitor)[0] + 9600 :][: 4 * 48_000]
+    # The sink and the sound server got the very same samples, so one piece of one is a piece of the other.
+    starts = np.flatnonzero(heard == monitor[0])
+    same = [s for s in starts if np.array_equal(heard[s : s + 64], monitor[:64])]
+    assert len(same) == 1
+    assert np.array_equal(heard[same[0] :][: len(monitor)], monitor)
+
+
+@pytest.mark.parametrize(
+    "sound_system",
+    [{"PULSE_SERVER": "unix:/nowhere", "ALSA_CARD": "none"}, {"ALSA_CONFIG_PATH": "/dev/null"}],
+    ids=["without a device", "that aborts"],
+)
+def test_without_a_device_it_says_what_it_does_instead(run, home, sound_system):
+    environment = dict(os.environ) | sound_system
+    daemon = run('slots=[{model="calm"}]', output="device", environment=environment)
+    status = daemon.until(lambda s: makes_new_sound(s) and s["output"])
+    assert status["output"]["output"] == "null"
+    assert daemon.stop()[1] == 0
+    said = daemon.process.stderr.read().splitlines()
+    assert sum("clock" in line for line in said) == 1
