@@ -191,4 +191,6 @@ def _bar(text: str) -> Any:
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     columns = (BarColumn(), TaskProgressColumn(), TextColumn(text), TimeRemainingColumn())
-    return Progress(*columns, console=Console(stderr=True))
+    console = Console(stderr=True)
+    # In a log file a bar is only a smudge; the lines around it say what matters.
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
