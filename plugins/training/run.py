@@ -13,7 +13,6 @@ import dataclasses
 import io
 import json
 import math
-import os
 import signal
 import subprocess
 import sys
@@ -80,7 +79,7 @@ class Run:
 
     def __init__(self, folder: Path, request: Request) -> None:
         self.folder, self.request = folder, request
-        self._remember_request()
+        self._refuse_other_settings()
         self.album, tracks = read_dataset(Path(request.dataset), request.sample_rate)
         dc, gain = dataset.scale(tracks, request.pre_emphasis)
         architecture = Architecture(
@@ -99,6 +98,7 @@ class Run:
         self.best = math.inf
         self.bits = math.nan
         self.validated = 0
+        self._remember_request()
         if self.state_file.is_file():
             self._restore()
 
@@ -212,18 +212,30 @@ class Run:
         if self.best_checkpoint.is_file():
             load(self.best_checkpoint)
 
+    def _refuse_other_settings(self) -> None:
+        """A run folder belongs to one model: going on with another would mix two trainings."""
+        if not self.state_file.is_file():
+            return
+        before: dict[str, Any] = json.loads((self.folder / "config.json").read_text())
+        may_change = ("steps", "minutes", "validations")
+        changed = [k for k, v in self._asked.items() if before.get(k) != v and k not in may_change]
+        if changed:
+            detail = ", ".join(f"{k} was {before.get(k)!r}, now {self._asked[k]!r}" for k in changed)
+            raise TrainingError(f"{self.folder} holds a training with other settings ({detail})", "Use another --exp")
+
     def _remember_request(self) -> None:
-        file = self.folder / "config.json"
-        asked = json.loads(json.dumps(dataclasses.asdict(self.request)))
-        if file.is_file() and self.state_file.is_file():
-            before: dict[str, Any] = json.loads(file.read_text())
-            changed = [k for k in asked if before.get(k) != asked[k] and k not in ("steps", "minutes", "validations")]
-            if changed:
-                detail = ", ".join(f"{k} was {before.get(k)!r}, now {asked[k]!r}" for k in changed)
-                raise TrainingError(
-                    f"{self.folder} holds a training with other settings ({detail})", "Use another --exp"
-                )
-        write_atomically(file, (json.dumps(asked, indent=1) + "\n").encode())
+        try:
+            write_atomically(self.folder / "config.json", (json.dumps(self._asked, indent=1) + "\n").encode())
+        except OSError as error:
+            raise TrainingError(
+                f"{self.folder} cannot be written to ({error.strerror})", "Pass --runs FOLDER"
+            ) from None
+
+    @property
+    def _asked(self) -> dict[str, Any]:
+        """The request as JSON gives it back."""
+        asked: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self.request)))
+        return asked
 
 
 @contextmanager
@@ -246,14 +258,7 @@ def _interrupts() -> Iterator[Callable[[], bool]]:
 
 
 def folder_for(runs: Path, name: str) -> Path:
-    """RUNS/NAME, created if need be."""
+    """RUNS/NAME; made when there is something to put into it."""
     if Path(name).name != name or name.startswith("."):
         raise TrainingError(f"{name!r} cannot name a run", "Use letters, digits, - and _")
-    folder = runs / name
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise TrainingError(f"{folder} cannot be made ({error.strerror})", "Pass --runs FOLDER") from None
-    if not os.access(folder, os.W_OK):
-        raise TrainingError(f"{folder} is not writable", "Pass --runs FOLDER")
-    return folder
+    return runs / name

@@ -92,3 +92,12 @@ def test_bad_input_is_one_clear_line(tmp_path, words, said, code):
     assert said in done.stderr
     assert "Traceback" not in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_folder_refuses_other_settings(album, tmp_path):
+    words = ["train", "--exp", "tones", "--dataset", album, *TINY, "--steps", 2, "--validations", 1]
+    assert ambientd(*words, cwd=tmp_path).returncode == 0
+    done = ambientd(*words, "--dim", 24, cwd=tmp_path)
+    assert done.returncode == 9
+    assert "dim was 16, now 24" in done.stderr
