@@ -12,8 +12,8 @@ would have to fold it away.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import cast
+from collections.abc import Iterable, Mapping
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -49,11 +49,11 @@ class Cell(nn.Module):
 class Tier(nn.Module):
     """A frame tier: `frame_size` tokens in, `ratio` conditioning vectors out per frame."""
 
-    def __init__(self, dim: int, frame_size: int, ratio: int, n_rnn: int) -> None:
+    def __init__(self, dim: int, frame_size: int, ratio: int, cells: Iterable[Cell]) -> None:
         super().__init__()
         self.frame_size, self.ratio = frame_size, ratio
         self.input = nn.Linear(frame_size, dim)
-        self.rnn = nn.ModuleList(Cell(dim) for _ in range(n_rnn))
+        self.rnn = nn.ModuleList(cells)
         self.upsample = nn.Linear(dim, ratio * dim)
 
     @property
@@ -86,22 +86,34 @@ class SampleMLP(nn.Module):
 
     def forward(self, tokens: Tensor, conditioning: Tensor) -> Tensor:
         """tokens uint8 [B, T + frame_size - 1], conditioning [B, T, D] -> logits [B, T, q]."""
+        logits: Tensor = self.output(F.relu(self.hidden(F.relu(conditioning + self.heard(tokens)))))
+        return logits
+
+    def heard(self, tokens: Tensor) -> Tensor:
+        """What the last frame_size tokens add up to in the table: [B, T + frame_size - 1] -> [B, T, D]."""
         positions, q, dim = self.table.shape
         rows = tokens.long().unfold(1, positions, 1) + torch.arange(positions, device=tokens.device) * q
-        heard = F.embedding_bag(rows.reshape(-1, positions), self.table.reshape(-1, dim), mode="sum")
-        logits: Tensor = self.output(F.relu(self.hidden(F.relu(conditioning + heard.view_as(conditioning)))))
-        return logits
+        summed = F.embedding_bag(rows.reshape(-1, positions), self.table.reshape(-1, dim), mode="sum")
+        return summed.view(len(tokens), -1, dim)
 
 
 class SampleRNN(nn.Module):
-    """The whole model; its parameters carry the checkpoint's tensor names."""
+    """The whole model; its parameters carry the checkpoint's tensor names.
+
+    cell_type, sample_type: the parts that a faster way to compute the same may replace.
+    """
+
+    cell_type: ClassVar[type[Cell]] = Cell
+    sample_type: ClassVar[type[SampleMLP]] = SampleMLP
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
         a = self.architecture = architecture
-        sizes = zip(a.frame_sizes, a.ratios, strict=True)
-        self.tiers = nn.ModuleList(Tier(a.dim, size, ratio, a.n_rnn) for size, ratio in sizes)
-        self.sample = SampleMLP(a.dim, a.frame_sizes[0], a.q_levels)
+        self.tiers = nn.ModuleList(
+            Tier(a.dim, size, ratio, (self.cell_type(a.dim) for _ in range(a.n_rnn)))
+            for size, ratio in zip(a.frame_sizes, a.ratios, strict=True)
+        )
+        self.sample = self.sample_type(a.dim, a.frame_sizes[0], a.q_levels)
         self.offset, self.factor = network_scale(a.q_levels)
 
     @property

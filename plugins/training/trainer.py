@@ -1,6 +1,6 @@
 """One training: truncated back-propagation through time with the state carried along the tracks.
 
-Recipe (benchmarked, see benchmarks/training.md as it grows): Adam with beta2 0.99, gradient clip 1, a short
+Recipe: Adam with beta2 0.99, gradient clip 1, a short
 warm-up and a cosine to 3 %, an exponential moving average of the weights, which is what is kept and judged.
 """
 
@@ -18,6 +18,7 @@ import torch
 from ambientd.samplernn.checkpoint import Architecture
 from ambientd.samplernn.model import SampleRNN, State
 from ambientd_plugins.training.dataset import Split, Streams, Tokens
+from ambientd_plugins.training.fast import FastSampleRNN
 
 WARM_UP_STEPS = 100
 FINAL_LEARNING_RATE = 0.03
@@ -48,7 +49,7 @@ class Trainer:
     def __init__(self, architecture: Architecture, sample_rate: int, data: Split, recipe: Recipe) -> None:
         torch.manual_seed(recipe.seed)
         self.architecture, self.sample_rate, self.data, self.recipe = architecture, sample_rate, data, recipe
-        self.model = SampleRNN(architecture)
+        self.model = FastSampleRNN(architecture)
         self.weights = list(self.model.parameters())
         self.average = [w.detach().clone() for w in self.weights]
         self.optimiser = torch.optim.Adam(self.weights, recipe.learning_rate, betas=(0.9, 0.99), foreach=True)

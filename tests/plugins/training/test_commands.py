@@ -51,16 +51,13 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(album, tmp_path):
         [sys.executable, "-m", "ambientd", *words], cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True
     )
     state = tmp_path / "runs" / "tones" / "state.pt"
-    config = state.with_name("config.json")
     deadline = time.monotonic() + 120
-    while not config.exists() and time.monotonic() < deadline:
-        time.sleep(0.1)
-    # Asking before the loop has begun ends it too, but saves nothing: ask until it says that it saved.
-    while running.poll() is None and time.monotonic() < deadline:
-        if _trains(running.pid):
-            running.send_signal(signal.SIGINT)
-        time.sleep(0.2)
-    assert running.wait(10) == 130
+    while not _trains(running.pid):
+        assert running.poll() is None, running.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    running.send_signal(signal.SIGINT)
+    assert running.wait(60) == 130
     assert "goes on from step" in running.stderr.read()
     assert state.exists()
     again = ambientd(*words[:-4], "--steps", "1", "--validations", "1", cwd=tmp_path)

@@ -1,0 +1,39 @@
+"""The fast model is the plain one: same loss, same states, same gradients."""
+
+import pytest
+import torch
+
+from ambientd.samplernn.checkpoint import Architecture
+from ambientd.samplernn.model import SampleRNN
+from ambientd_plugins.training.fast import FastSampleRNN
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        {"dim": 24, "frame_sizes": (4, 8), "n_rnn": 2, "q_levels": 32},
+        {"dim": 70, "frame_sizes": (3, 6, 12), "n_rnn": 1, "q_levels": 256},
+        {"dim": 64, "frame_sizes": (16,), "n_rnn": 3, "q_levels": 64},
+    ],
+)
+def test_it_is_the_plain_model(shape):
+    torch.manual_seed(0)
+    plain, fast = SampleRNN(Architecture(**shape)), FastSampleRNN(Architecture(**shape))
+    fast.load_state_dict(plain.state_dict())
+    q = shape["q_levels"]
+    tokens = torch.randint(0, q, (3, plain.context + 4 * plain.context), dtype=torch.uint8)
+    results = []
+    for model in (plain, fast):
+        _, state = model.loss(tokens, model.initial_state(3))
+        loss, after = model.loss(tokens, [[h.detach() for h in tier] for tier in state])
+        (loss + sum(h.square().sum() for tier in after for h in tier)).backward()
+        first, _ = model.loss(tokens, model.initial_state(3))
+        first.backward()
+        results.append((loss, after, {n: p.grad for n, p in model.named_parameters()}))
+    (loss, after, grads), (fast_loss, fast_after, fast_grads) = results
+    assert torch.allclose(loss, fast_loss, rtol=1e-6)
+    for tier, fast_tier in zip(after, fast_after, strict=True):
+        for h, fast_h in zip(tier, fast_tier, strict=True):
+            assert torch.allclose(h, fast_h, atol=1e-6)
+    for name, grad in grads.items():
+        assert torch.allclose(grad, fast_grads[name], rtol=1e-3, atol=1e-5 * float(grad.abs().max() + 1e-3)), name
