@@ -83,7 +83,7 @@ class Trainer:
         self.optimiser.zero_grad()
         with torch.autocast("cpu", torch.bfloat16, enabled=self.half):
             loss, after = self.model.loss(torch.from_numpy(tokens), state)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.weights, CLIP, foreach=True)
         self.step += 1
         if bool(torch.isfinite(norm)):

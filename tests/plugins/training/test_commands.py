@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -44,6 +45,7 @@ def test_from_album_to_library(album, tmp_path):
     assert checkpoint.prime.shape[0] == 4
 
 
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks into /proc")
 def test_ctrl_c_saves_and_the_same_command_goes_on(album, tmp_path):
     words = ["train", "--exp", "tones", "--dataset", str(album), *TINY, "--minutes", "30", "--validations", "1"]
     environment = os.environ | {"XDG_DATA_HOME": str(tmp_path)}
