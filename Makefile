@@ -17,6 +17,7 @@ check: .venv/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/pytest tests/test_architecture.py
 
 format: .venv/.installed-dev
 	$(BIN)/ruff check --fix .
