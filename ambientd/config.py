@@ -18,7 +18,7 @@ from ambientd.errors import ConfigError
 from ambientd.parameters import SLOT_PARAMETERS, VOLUME
 from ambientd.plugin import StrictModel
 
-_GAIN, _PAN, _TEMPERATURE = SLOT_PARAMETERS
+_GAIN, _PAN, _TEMPERATURE, _STRETCH, _FREEZE, _CHAOS = SLOT_PARAMETERS
 
 
 class Slot(StrictModel):
@@ -32,6 +32,12 @@ class Slot(StrictModel):
     """-1 left, 1 right."""
     temperature: float = Field(_TEMPERATURE.default, ge=_TEMPERATURE.low, le=_TEMPERATURE.high)
     """1 is the checkpoint's own."""
+    stretch: float = Field(_STRETCH.default, ge=_STRETCH.low, le=_STRETCH.high)
+    """How many times slower the voice evolves."""
+    freeze: float = Field(_FREEZE.default, ge=_FREEZE.low, le=_FREEZE.high)
+    """0 runs free, 1 holds the moment at which it was set."""
+    chaos: float = Field(_CHAOS.default, ge=_CHAOS.low, le=_CHAOS.high)
+    """Noise in the voice's memory; a tenth is much."""
     seed: int | None = Field(None, ge=0, lt=2**63)
     """Repeats a performance; by default the engine's seed with the slot's number."""
 

@@ -34,7 +34,13 @@ from ambientd.ipc.ring import Ring
 from ambientd.ipc.runtime import status_socket_path
 from ambientd.ipc.tap import Tap, TapReader
 from ambientd.ipc.values import Values
-from ambientd.parameters import Parameter, ParameterTable, builtin_parameters, mashup_parameters
+from ambientd.parameters import (
+    SLOT_PARAMETERS,
+    Parameter,
+    ParameterTable,
+    builtin_parameters,
+    mashup_parameters,
+)
 from ambientd.plugin_manager import Plugins
 from ambientd.samplernn import library
 from ambientd.samplernn.checkpoint import Card, load_card
@@ -258,8 +264,8 @@ class Daemon:
         table.listen(self._parameter_changed)
         table.set_value("volume", self.config.volume)
         for number, slot in enumerate(self.config.slots, 1):
-            for name in ("gain", "pan", "temperature"):
-                table.set_value(f"slot/{number}/{name}", getattr(slot, name))
+            for parameter in SLOT_PARAMETERS:
+                table.set_value(f"slot/{number}/{parameter.id}", getattr(slot, parameter.id))
         for name, mashup in self.plugins.mashups.items():
             options = mashup.Config.model_validate(self._mashup_options[name])
             for id, value in mashup.initial_values(options).items():

@@ -202,11 +202,14 @@ SLOT_PARAMETERS = (
     Parameter("gain", "Level of the slot's voice", high=2.0, default=1.0, warp="decibel", slew=0.05),
     Parameter("pan", "From left (-1) to right (1)", low=-1.0, high=1.0, slew=0.05),
     Parameter("temperature", "Below 1 calmer, above 1 wilder than the checkpoint's own", 0.5, 1.5, 1.0, slew=0.5),
+    Parameter("stretch", "How many times slower the voice evolves", 1.0, 8.0, 1.0, warp="exponential", slew=0.5),
+    Parameter("freeze", "How much the voice holds on to the moment at which this left 0", slew=0.1),
+    Parameter("chaos", "Noise in the voice's memory, from none to nothing but", warp="decibel", slew=0.1),
 )
 
 
 def builtin_parameters(slots: int) -> tuple[Parameter, ...]:
-    """`volume`, then gain, pan and temperature of each slot, numbered from 1: `slot/1/gain`."""
+    """`volume`, then each slot's `SLOT_PARAMETERS`; slots are numbered from 1: `slot/1/gain`."""
     per_slot = (
         replace(parameter, id=f"slot/{number}/{parameter.id}")
         for number in range(1, slots + 1)

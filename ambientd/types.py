@@ -69,24 +69,31 @@ class Mix:
     """[V]: whose samples voice i hears next; arange = its own. L_ij may be non-zero only where j hears what i hears."""
     temperature: Floats
     """[V]: 1 is the checkpoint's own safe temperature."""
+    stretch: Floats
+    """[V], 1 and above: voice i's slow tiers evolve so many times slower. Each voice's own, whoever draws."""
+    freeze: Floats
+    """[V], 0 to 1: how much voice i's slow tiers hold on to where they were when freeze last left 0."""
+    chaos: Floats
+    """[V], 0 to 1: noise on the states of all of voice i's frame tiers, which live in -1..1."""
     gains: Floats
     """[V, C]: voice i's level in each output channel."""
 
     @classmethod
     def solo(cls, voices: int, channels: int) -> Mix:
-        """Every voice on its own at temperature 1, all of them silent."""
+        """Every voice on its own at temperature 1, its texture the plain model's, all of them silent."""
         import numpy as np
 
         return cls(
             logits=np.eye(voices, dtype=np.float32),
             history=np.arange(voices, dtype=np.int32),
             temperature=np.ones(voices, np.float32),
+            stretch=np.ones(voices, np.float32),
+            freeze=np.zeros(voices, np.float32),
+            chaos=np.zeros(voices, np.float32),
             gains=np.zeros((voices, channels), np.float32),
         )
 
     def assign(self, other: Mix) -> None:
         """Copy the other mix's values into this one's arrays."""
-        self.logits[:] = other.logits
-        self.history[:] = other.history
-        self.temperature[:] = other.temperature
-        self.gains[:] = other.gains
+        for name in self.__dataclass_fields__:
+            getattr(self, name)[:] = getattr(other, name)

@@ -115,14 +115,14 @@ def test_listeners_hear_of_changes_only() -> None:
 
 
 def test_values_live_in_the_cells_that_were_given() -> None:
-    cells = array("d", [-1.0] * 8)
+    cells = array("d", [-1.0] * 14)
     knobs = ParameterTable(builtin_parameters(2), cells)
     knobs.set_value("slot/2/pan", -0.25)
     assert cells[knobs.index("slot/2/pan")] == -0.25
     cells[knobs.index("volume")] = 0.125
     assert knobs.get("volume") == 0.125
     assert cells[len(knobs)] == -1.0
-    with pytest.raises(ValueError, match="2 cells for 7"):
+    with pytest.raises(ValueError, match="2 cells for 13"):
         ParameterTable(builtin_parameters(2), array("d", [0, 0]))
 
 

@@ -32,6 +32,7 @@ class Bank:
         self._no_logits = np.zeros((slots, 0, cpu.MAX_LEVELS), np.float32)
         self._silent = np.zeros((BLOCK, channels), np.float32)
         self._mixes = _ramp_arrays(self.ramp)
+        self._textures = _texture_arrays(self.ramp)
 
     def attach(self, slot: int, voice: Voice) -> None:
         """Between two renders: put `voice` into an empty slot."""
@@ -56,7 +57,7 @@ class Bank:
     def render(self, out: Floats, logits: Floats | None = None) -> None:
         """One block of the ramp as it stands -> out [n <= BLOCK, C], float32, C-contiguous."""
         result = cpu.Result(out, self.drawn, self._no_logits if logits is None else logits)
-        cpu.render(self._plan, self._mixes, self._drawing, self._scratch, result)
+        cpu.render(self._plan, self._mixes, self._textures, self._drawing, self._scratch, result)
 
     def force(self, slot: int, tokens: Tokens, logits: Floats | None = None) -> None:
         """Run silently on `tokens` [n <= BLOCK] instead of what the slot's voice would draw."""
@@ -78,3 +79,8 @@ def _grown(array: NDArray[np.int64], shape: tuple[int, ...]) -> NDArray[np.int64
 def _ramp_arrays(ramp: MixRamp) -> cpu.Ramp:
     start, end = ramp.start, ramp.end
     return cpu.Ramp(start.logits, end.logits, start.temperature, end.temperature, start.gains, end.gains, end.history)
+
+
+def _texture_arrays(ramp: MixRamp) -> cpu.TextureRamp:
+    start, end = ramp.start, ramp.end
+    return cpu.TextureRamp(start.stretch, end.stretch, start.freeze, end.freeze, start.chaos, end.chaos)

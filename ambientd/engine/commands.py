@@ -40,6 +40,9 @@ def register(group: click.Group) -> None:
 @click.option(
     "--temperature", type=click.FloatRange(0.1, 4), default=1.0, show_default=True, help="1: the models' own."
 )
+@click.option("--stretch", type=click.FloatRange(1, 8), default=1.0, help="Evolve so many times slower.")
+@click.option("--freeze", type=click.FloatRange(0, 1), default=0.0, help="Hold the first moment: 0 not at all, to 1.")
+@click.option("--chaos", type=click.FloatRange(0, 1), default=0.0, help="Noise in the models' memory: 0 none, to 1.")
 @click.option("--rate", type=click.IntRange(8000, 384_000), help="Resample to this rate.  [default: the models']")
 @click.option("--channels", type=click.IntRange(1, 8), default=1, show_default=True)
 def render(
@@ -50,6 +53,9 @@ def render(
     mashup: str | None,
     sets: tuple[str, ...],
     temperature: float,
+    stretch: float,
+    freeze: float,
+    chaos: float,
     rate: int | None,
     channels: int,
 ) -> None:
@@ -62,7 +68,8 @@ def render(
     loader = VoiceLoader()
     voices = [loader.load(resolve_local(model), seed + slot) for slot, model in enumerate(models)]
     chosen, controls = _mashup(mashup, sets, tuple(voice.info for voice in voices))
-    blocks = render_blocks(voices, chosen, controls, temperature, channels)
+    inner = {"temperature": temperature, "stretch": stretch, "freeze": freeze, "chaos": chaos}
+    blocks = render_blocks(voices, chosen, controls, inner, channels)
     source_rate = voices[0].info.sample_rate
     frames = max(1, round(seconds * (rate or source_rate)))
     if rate and rate != source_rate:

@@ -16,7 +16,10 @@ from ambientd.errors import AmbientdError, IncompatibleVoices
 from ambientd.types import Mix, VoiceInfo
 
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.01, 10.0
+MAX_STRETCH = 64.0
 MAX_GAIN = 16.0
+INNER = ("temperature", "stretch", "freeze", "chaos")
+"""What of a mix is each voice's own business, [V]."""
 SHARED_FIELDS = ("sample_rate", "q_levels", "quantization", "pre_emphasis")
 """What voices must agree on before they may share logits or history."""
 
@@ -28,10 +31,10 @@ class InvalidMix(AmbientdError):
 def slot_mix(infos: Sequence[VoiceInfo | None], values: Sequence[Sequence[float]], channels: int) -> Mix:
     """Every loaded voice on its own, as its slot's parameters say. values: each slot's `SLOT_PARAMETERS`."""
     mix = Mix.solo(len(infos), channels)
-    for i, (info, (gain, pan, temperature)) in enumerate(zip(infos, values, strict=True)):
+    for i, (info, (gain, pan, *inner)) in enumerate(zip(infos, values, strict=True)):
         if info:
             mix.gains[i] = pan_gains(gain, pan, channels)
-            mix.temperature[i] = temperature
+            mix.temperature[i], mix.stretch[i], mix.freeze[i], mix.chaos[i] = inner
     return mix
 
 
@@ -46,7 +49,8 @@ def pan_gains(gain: float, pan: float, channels: int) -> Floats:
 def equal_gain(infos: Sequence[VoiceInfo | None], own: Mix) -> Mix:
     """What plays when no mashup can be trusted: `own`, the slots' own parameters, at the power of one voice."""
     mix = Mix.solo(*own.gains.shape)
-    mix.temperature[:] = own.temperature
+    for field in INNER:
+        getattr(mix, field)[:] = getattr(own, field)
     mix.gains[:] = own.gains / np.float32(np.sqrt(max(1, sum(info is not None for info in infos))))
     return mix
 
@@ -54,8 +58,8 @@ def equal_gain(infos: Sequence[VoiceInfo | None], own: Mix) -> Mix:
 def validate(mix: Mix, infos: Sequence[VoiceInfo | None], channels: int) -> None:
     """Raise InvalidMix or IncompatibleVoices, naming what is wrong. Empty slots' rows may hold anything finite."""
     voices = len(infos)
-    shapes = {"logits": (voices, voices), "history": (voices,), "temperature": (voices,), "gains": (voices, channels)}
-    for field, shape in shapes.items():
+    shapes = {"logits": (voices, voices), "history": (voices,), "gains": (voices, channels)}
+    for field, shape in (shapes | dict.fromkeys(INNER, (voices,))).items():
         array: NDArray[Any] = getattr(mix, field)
         if array.shape != shape:
             raise InvalidMix(f"mix.{field} has shape {array.shape}, not {shape}", "Fill it in place")
@@ -66,6 +70,9 @@ def validate(mix: Mix, infos: Sequence[VoiceInfo | None], channels: int) -> None
     _check_range("gains", np.abs(mix.gains), 0, MAX_GAIN)
     loaded = [i for i, info in enumerate(infos) if info]
     _check_range("temperature", mix.temperature[loaded], MIN_TEMPERATURE, MAX_TEMPERATURE)
+    _check_range("stretch", mix.stretch[loaded], 1, MAX_STRETCH)
+    _check_range("freeze", mix.freeze[loaded], 0, 1)
+    _check_range("chaos", mix.chaos[loaded], 0, 1)
     for i, j in sharing(mix, loaded):
         _check_compatible(infos[i], infos[j])
         if mix.logits[i, j] and mix.history[i] != mix.history[j]:

@@ -21,10 +21,12 @@ def render_blocks(
     voices: Sequence[Voice],
     mashup: Mashup | None,
     controls: Mapping[str, float],
-    temperature: float = 1.0,
+    inner: Mapping[str, float] = {},
     channels: int = 1,
 ) -> Iterator[Floats]:
     """Endless blocks [BLOCK, channels], each an array of its own. Without a mashup the voices play side by side.
+
+    inner: what every slot's parameters are set to, where not to their defaults ({"temperature": 0.9}).
 
     Raises what a live mashup's fault would only be logged as: PluginError, InvalidMix, IncompatibleVoices.
     """
@@ -32,7 +34,7 @@ def render_blocks(
     engine = Engine(len(voices), channels, rate)
     for slot, voice in enumerate(voices):
         engine.place(slot, voice)
-    parameters = {parameter.id: parameter.default for parameter in SLOT_PARAMETERS} | {"temperature": temperature}
+    parameters = {parameter.id: parameter.default for parameter in SLOT_PARAMETERS} | dict(inner)
     values = [list(parameters.values())] * len(voices)
     infos, index = engine.infos, 0
     while True:

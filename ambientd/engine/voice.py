@@ -16,8 +16,8 @@ from ambientd.arrays import Floats, Tokens
 from ambientd.engine.kernels import plan
 from ambientd.engine.kernels.gemv import aligned, padded
 from ambientd.engine.kernels.packing import PackedNetwork
-from ambientd.engine.kernels.reference import splitmix64, stream_key
-from ambientd.engine.network import Network
+from ambientd.engine.kernels.reference import noise_key, splitmix64, stream_key
+from ambientd.engine.network import Cell, Network
 from ambientd.samplernn.checkpoint import Checkpoint, load
 from ambientd.samplernn.quantize import decode_table, network_scale, silence
 from ambientd.types import BLOCK, VoiceInfo
@@ -39,7 +39,10 @@ class Voice:
         self.row: NDArray[np.int64] = packed.voice.copy()
         self.tiers: NDArray[np.int64] = packed.tiers.copy()
         self.layers: NDArray[np.int64] = packed.layers.copy()
-        self.row[plan.KEY] = np.uint64(stream_key(seed)).astype(np.int64)
+        key = stream_key(seed)
+        self.row[plan.KEY] = np.uint64(key).astype(np.int64)
+        self.row[plan.NOISE_KEY] = np.uint64(noise_key(key)).astype(np.int64)
+        self.row[plan.UNITS] = packed.network.dim
         self.row[plan.STREAM] = self.stream.ctypes.data
         self._place_buffers()
         self._place_signal()
@@ -78,11 +81,16 @@ class Voice:
         self.row[plan.SIGNAL] = signal.ctypes.data
 
     def _place_states(self) -> None:
-        for rows, tier in zip(self.layers, self.packed.network.tiers, strict=True):
+        for place, rows, tier in zip(self.tiers, self.layers, self.packed.network.tiers, strict=True):
             for row, cell in zip(rows, tier.cells, strict=True):
-                state = self._buffer(self.packed.dim)
-                state[: cell.h0.size] = cell.h0
-                row[plan.STATE] = state.ctypes.data
+                row[plan.STATE] = self._initial_state(cell)
+            place[plan.HELD] = self._initial_state(tier.cells[-1])
+
+    def _initial_state(self, cell: Cell) -> int:
+        """Address of a state of its own."""
+        state = self._buffer(self.packed.dim)
+        state[: cell.h0.size] = cell.h0
+        return state.ctypes.data
 
 
 def open_voice(checkpoint: Checkpoint, seed: int, packed: PackedNetwork | None = None) -> Voice:

@@ -34,6 +34,11 @@ def spoilt(field, index, value):
         ("history", 0, -1),
         ("temperature", 0, 0.0),
         ("temperature", 2, 11.0),
+        ("stretch", 0, 0.5),
+        ("stretch", 2, 65.0),
+        ("freeze", 0, -0.1),
+        ("freeze", 0, np.nan),
+        ("chaos", 2, 1.1),
         ("gains", (2, 1), np.inf),
         ("gains", (0, 0), -17.0),
         ("logits", (0, 2), 0.5),  # without hearing the same
@@ -114,7 +119,8 @@ def test_panning_keeps_the_power():
 
 
 def test_equal_gain_keeps_the_slots_parameters(infos):
-    own = slot_mix(infos, [(1.0, 0.0, 0.9)] * 3, 1)
+    own = slot_mix(infos, [(1.0, 0.0, 0.9, 2.0, 0.3, 0.1)] * 3, 1)
     mix = equal_gain(infos, own)
     assert mix.gains[:, 0] == pytest.approx([0.5**0.5, 0, 0.5**0.5])
-    assert mix.temperature[0] == pytest.approx(0.9)
+    found = [float(getattr(mix, field)[0]) for field in ("temperature", "stretch", "freeze", "chaos")]
+    assert found == pytest.approx([0.9, 2.0, 0.3, 0.1])

@@ -47,6 +47,25 @@ class Ramp(NamedTuple):
     history: Ints  # [V]
 
 
+class TextureRamp(NamedTuple):
+    """The rest of `MixRamp`, [V] each; apart, because `Ramp` is handed on at every sample and its size is felt."""
+
+    start_stretch: Floats
+    end_stretch: Floats
+    start_freeze: Floats
+    end_freeze: Floats
+    start_chaos: Floats
+    end_chaos: Floats
+
+
+class Texture(NamedTuple):
+    """A tier's at one frame; plain: 1, 0, 0. In `reference.py` too."""
+
+    rate: float  # the share of a plain step that the states take
+    freeze: float  # how much of the held state the tier below hears
+    chaos: float  # the size of the noise on the states
+
+
 class Plan(NamedTuple):
     """The voices as rows of `plan.py`'s fields."""
 
@@ -80,24 +99,60 @@ def _exp(x):
 
 
 @njit(**_options)
+def _uniform(key, counter):
+    """As in the reference: SplitMix64 of the counter, 24 bits, the lowest set."""
+    x = np.uint64(key) + (np.uint64(counter) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    x = x ^ (x >> np.uint64(31))
+    return _f(np.uint32((x >> np.uint64(40)) | np.uint64(1))) * _f(1 / (1 << 24))
+
+
+@njit(**_options)
 def _sigmoid(x):
     return _f(1) / (_f(1) + _exp(-x))
 
 
 @njit(**_options)
-def _gru_gates(dim, gates_input, gates_state, state):
-    """The element-wise half of a GRU step; state [dim] is replaced."""
+def _gru_gates(dim, gates_input, gates_state, state, rate):
+    """The element-wise half of a GRU step; state [dim] goes `rate` of the way to the next one."""
     a, g, h = floats_at(gates_input), floats_at(gates_state), floats_at(state)
     for i in range(dim):
         r = _sigmoid(a[i] + g[i])
         z = _sigmoid(a[dim + i] + g[dim + i])
         n = _f(2) * _sigmoid(_f(2) * (a[2 * dim + i] + r * g[2 * dim + i])) - _f(1)
-        h[i] = n + z * (h[i] - n)
+        # At rate 1 the plain formula, because the other rounds differently and a draw would tell.
+        h[i] = n + z * (h[i] - n) if rate == _f(1) else h[i] + rate * (_f(1) - z) * (n - h[i])
 
 
 @njit(**_options)
-def _frame(voice, tier, layers, above, heard):
-    """One frame of one tier. above: the vector [dim] from above, input bias included; heard: end of the past."""
+def _disturb(voice, state, chaos, first):
+    """Noise of the size `chaos` onto a state. first: the number of its first draw in the voice's noise stream."""
+    h = floats_at(state)
+    for i in range(voice[plan.UNITS]):
+        noise = _f(2) * _uniform(voice[plan.NOISE_KEY], first + i) - _f(1)
+        h[i] = min(max(h[i] + chaos * noise, _f(-1)), _f(1))
+
+
+@njit(**_options)
+def _hold(dim, held, state, freeze, out):
+    """Address of what the tier below hears of `state` [dim]: itself, or a blend with the held one, in `out`."""
+    h, kept, blend = floats_at(state), floats_at(held), floats_at(out)
+    if freeze == _f(0):
+        for i in range(dim):
+            kept[i] = h[i]
+        return state
+    for i in range(dim):
+        blend[i] = kept[i] + (_f(1) - freeze) * (h[i] - kept[i])
+    return out
+
+
+@njit(**_options)
+def _frame(voice, tier, layers, above, heard, texture, noise):
+    """One frame of one tier. above: the vector [dim] from above, input bias included; heard: end of the past.
+
+    noise: the number of the frame's first draw in the voice's noise stream.
+    """
     dim, size, columns = voice[plan.DIM], tier[plan.FRAME_SIZE], tier[plan.INPUT_COLUMNS]
     tokens, frame, signal = bytes_at(heard - size), floats_at(voice[plan.FRAME]), floats_at(voice[plan.SIGNAL])
     for i in range(size):
@@ -112,15 +167,33 @@ def _frame(voice, tier, layers, above, heard):
         state = layer[plan.STATE]
         gemv_f32(layer[plan.WEIGHT_IH], x, gates_input, layer[plan.BIAS_IH], dim, 3 * dim // ROWS)
         gemv_f32(layer[plan.WEIGHT_HH], state, gates_state, layer[plan.BIAS_HH], dim, 3 * dim // ROWS)
-        _gru_gates(dim, gates_input, gates_state, state)
+        _gru_gates(dim, gates_input, gates_state, state, texture.rate)
+        if texture.chaos != _f(0):
+            _disturb(voice, state, texture.chaos, noise + (n << plan.NOISE_LAYER))
         x = state
+    x = _hold(dim, tier[plan.HELD], x, texture.freeze, voice[plan.X])
     # All of the frame's vectors in one burst: the weights stream through the cache once, in order.
     blocks = tier[plan.RATIO] * dim // ROWS
     gemv_f32(tier[plan.UPSAMPLE_WEIGHT], x, tier[plan.CONDITIONING], tier[plan.UPSAMPLE_BIAS], dim, blocks)
 
 
 @njit(**_options)
-def _predict(voice, tiers, layers, heard):
+def _texture(voice, a, slow):
+    """Of one of the voice's tiers, `a` of the way through the block; slow: whether stretch and freeze move it."""
+    signal = floats_at(voice[plan.SIGNAL])
+    chaos = signal[plan.START_CHAOS] + a * (signal[plan.END_CHAOS] - signal[plan.START_CHAOS])
+    if not slow:
+        return Texture(_f(1), _f(0), chaos)
+    rate = _f(1) / (signal[plan.START_STRETCH] + a * (signal[plan.END_STRETCH] - signal[plan.START_STRETCH]))
+    # A block that begins unfrozen is plain throughout, and what it ends with is what the next one holds.
+    freeze = _f(0)
+    if signal[plan.START_FREEZE] != _f(0):
+        freeze = signal[plan.START_FREEZE] + a * (signal[plan.END_FREEZE] - signal[plan.START_FREEZE])
+    return Texture(rate, freeze, chaos)
+
+
+@njit(**_options)
+def _predict(voice, tiers, layers, heard, a):
     """Logits of the sample after `heard` (address just past the newest token), into the voice's LOGITS."""
     dim, position = voice[plan.DIM], voice[plan.POSITION]
     for k in range(voice[plan.TIERS] - 1, -1, -1):
@@ -129,7 +202,9 @@ def _predict(voice, tiers, layers, heard):
             above = tiers[k, plan.INPUT_BIAS]
             if k + 1 < voice[plan.TIERS]:
                 above = tiers[k + 1, plan.CONDITIONING] + 4 * dim * ((position // size) % tiers[k + 1, plan.RATIO])
-            _frame(voice, tiers[k], layers[k], above, heard)
+            texture = _texture(voice, a, k > 0 or voice[plan.TIERS] == 1)
+            noise = (voice[plan.COUNTER] << plan.NOISE_FRAME) + (k << plan.NOISE_TIER)
+            _frame(voice, tiers[k], layers[k], above, heard, texture, noise)
     conditioning = tiers[0, plan.CONDITIONING] + 4 * dim * (position % tiers[0, plan.RATIO])
     width, levels, x, h = voice[plan.POSITIONS], voice[plan.LEVELS], voice[plan.X], voice[plan.HIDDEN]
     lookup_relu(voice[plan.TABLE], heard - width, conditioning, x, width, levels, dim)
@@ -160,16 +235,6 @@ def _mix_logits(voices, i, a, ramp, z):
             logits = floats_at(voices[j, plan.LOGITS])
             for t in range(levels):
                 z[t] += weight * logits[t]
-
-
-@njit(**_options)
-def _uniform(key, counter):
-    """As in the reference: SplitMix64 of the counter, 24 bits, the lowest set."""
-    x = np.uint64(key) + (np.uint64(counter) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    x = x ^ (x >> np.uint64(31))
-    return _f(np.uint32((x >> np.uint64(40)) | np.uint64(1))) * _f(1 / (1 << 24))
 
 
 @njit(**_options)
@@ -231,6 +296,17 @@ def _mark_drawing(voices, ramp, drawing):
 
 
 @njit(**_options)
+def _set_textures(voices, ramp):
+    """Put them where a frame finds them."""
+    for v in range(voices.shape[0]):
+        if voices[v, plan.DIM]:
+            signal = floats_at(voices[v, plan.SIGNAL])
+            signal[plan.START_STRETCH], signal[plan.END_STRETCH] = ramp.start_stretch[v], ramp.end_stretch[v]
+            signal[plan.START_FREEZE], signal[plan.END_FREEZE] = ramp.start_freeze[v], ramp.end_freeze[v]
+            signal[plan.START_CHAOS], signal[plan.END_CHAOS] = ramp.start_chaos[v], ramp.end_chaos[v]
+
+
+@njit(**_options)
 def _draw_all(voices, ramp, drawing, s, a, scratch, result):
     """Append token s of every voice to its stream; a voice that does not draw repeats what it hears."""
     count = voices.shape[0]
@@ -252,17 +328,18 @@ def _draw_all(voices, ramp, drawing, s, a, scratch, result):
 
 
 @njit(**_options)
-def render(rows, ramp, drawing, scratch, result):
+def render(rows, ramp, textures, drawing, scratch, result):
     """Make result.audio.shape[0] samples. rows: Plan; drawing: bool [V]; scratch: float32 [2, 256]."""
     voices, audio = rows.voices, result.audio
     count, frames, channels = voices.shape[0], audio.shape[0], audio.shape[1]
     _mark_drawing(voices, ramp, drawing)
+    _set_textures(voices, textures)
     for s in range(frames):
         a = _f(s + 1) / _f(frames)
         for v in range(count):
             if voices[v, plan.DIM]:
                 heard = voices[ramp.history[v], plan.STREAM] + plan.WINDOW + s
-                _predict(voices[v], rows.tiers[v], rows.layers[v], heard)
+                _predict(voices[v], rows.tiers[v], rows.layers[v], heard, a)
                 if result.logits.shape[1]:
                     logits = floats_at(voices[v, plan.LOGITS])
                     for t in range(voices[v, plan.LEVELS]):

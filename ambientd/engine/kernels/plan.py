@@ -19,6 +19,8 @@ WINDOW = 4096
     POSITION,  # samples since the voice began: the phase of its frames
     COUNTER,  # draws so far: the place in its random stream
     KEY,  # its random stream, uint64 bits
+    NOISE_KEY,  # its second one, for chaos, so that no draw depends on it
+    UNITS,  # its dim without padding
     POSITIONS,  # the lowest frame size: how many tokens the table looks up
     TABLE,
     HIDDEN_WEIGHT,
@@ -36,7 +38,7 @@ WINDOW = 4096
     GATES_INPUT,
     GATES_STATE,
     VOICE_FIELDS,
-) = range(24)
+) = range(26)
 
 # A voice's SIGNAL numbers.
 (
@@ -48,8 +50,14 @@ WINDOW = 4096
     EMPHASIS_STATE,
     DC_INPUT,
     DC_OUTPUT,
+    START_STRETCH,  # of the block being made
+    END_STRETCH,
+    START_FREEZE,
+    END_FREEZE,
+    START_CHAOS,
+    END_CHAOS,
     SIGNALS,
-) = range(9)
+) = range(15)
 
 # A tier's row. INPUT_BIAS is the top tier's; a lower tier's is folded into the upsampling bias above it.
 (
@@ -61,8 +69,9 @@ WINDOW = 4096
     UPSAMPLE_WEIGHT,
     UPSAMPLE_BIAS,
     CONDITIONING,
+    HELD,  # [dim]: the state that freeze holds on to
     TIER_FIELDS,
-) = range(9)
+) = range(10)
 
 # A GRU layer's row.
 (
@@ -73,3 +82,6 @@ WINDOW = 4096
     STATE,
     LAYER_FIELDS,
 ) = range(6)
+
+# A draw of a voice's noise stream is numbered sample, tier, layer, unit; bits up to each.
+NOISE_FRAME, NOISE_TIER, NOISE_LAYER = 18, 15, 12

@@ -7,6 +7,7 @@ probabilities are taken in float64, so that the inverse CDF has no rounding of i
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +34,11 @@ def stream_key(seed: int) -> int:
     return splitmix64((seed + GOLDEN) & MASK)
 
 
+def noise_key(key: int) -> int:
+    """The stream that chaos is drawn from, of the voice whose own stream is `key`."""
+    return splitmix64(key ^ MASK)
+
+
 def uniform(key: int, n: int) -> float:
     """The n-th draw of a stream, in (0, 1): 24 bits, the lowest set, so that neither 0 nor 1 ever comes."""
     return ((splitmix64((key + (n + 1) * GOLDEN) & MASK) >> 40) | 1) / (1 << 24)
@@ -42,13 +48,37 @@ def sigmoid(x: Floats) -> Floats:
     return np.asarray(1 / (1 + np.exp(-x)), np.float32)
 
 
-def gru(cell: Cell, x: Floats, h: Floats) -> Floats:
-    """One step of one layer: x [D], h [D] -> the next h [D]."""
+class Texture(NamedTuple):
+    """What bends one voice's frame tiers away from the plain model.
+
+    rate: the share of a plain step that the slow tiers' states take, 1 / stretch. For a GRU that is its update
+    gate 1 - z times the rate, and the gate is the inverse of a unit's time constant: the same network, living
+    slower (Tallec and Ollivier, "Can recurrent neural networks warp time?", 2018). It may be any fraction,
+    every frame is heard, and the conditioning is made anew for each: nothing repeats, nothing waits to jump.
+    freeze: how much the tier below hears the slow tiers' held states instead of the present ones. The states
+    themselves go on listening, so that letting go leads back into the music as it is by then.
+    held: whether the held states stay; otherwise they follow the present ones, and freeze does nothing yet.
+    chaos: the states of all frame tiers get uniform noise of up to this size, and stay in -1..1, where they live.
+
+    The slow tiers are all but the lowest; where there is but one frame tier, that one.
+    """
+
+    rate: float = 1.0
+    freeze: float = 0.0
+    held: bool = False
+    chaos: float = 0.0
+
+
+PLAIN = Texture()
+
+
+def gru(cell: Cell, x: Floats, h: Floats, rate: float = 1.0) -> Floats:
+    """One step of one layer: x [D], h [D] -> h [D] gone `rate` of the way to the next one."""
     ir, iz, inn = np.split(cell.weight_ih @ x + cell.bias_ih, 3)
     hr, hz, hn = np.split(cell.weight_hh @ h + cell.bias_hh, 3)
     r, z = sigmoid(ir + hr), sigmoid(iz + hz)
     n = np.tanh(inn + r * hn)
-    return np.asarray((1 - z) * n + z * h, np.float32)
+    return np.asarray(h + np.float32(rate) * (1 - z) * (n - h), np.float32)
 
 
 class ReferenceVoice:
@@ -57,16 +87,17 @@ class ReferenceVoice:
     def __init__(self, network: Network, seed: int = 0, tau: float = 1.0) -> None:
         self.network, self.key, self.tau = network, stream_key(seed), tau
         self.states = [[cell.h0 for cell in tier.cells] for tier in network.tiers]
+        self.held = [tier.cells[-1].h0 for tier in network.tiers]
         self.conditioning: list[Floats] = [np.empty(0, np.float32)] * len(network.tiers)  # [ratio, D] per tier
         self.position = 0
         self.tokens = [silence(network.q_levels)] * network.context
 
-    def logits(self, heard: Sequence[int]) -> Floats:
+    def logits(self, heard: Sequence[int], texture: Texture = PLAIN) -> Floats:
         """Logits [q] of the sample that follows `heard` (the whole past, newest last); advances the state."""
         net, t = self.network, self.position
         for k in reversed(range(len(net.tiers))):
             if t % net.tiers[k].frame_size == 0:
-                self._frame(k, heard)
+                self._frame(k, heard, texture)
         k0, ratio = net.table.shape[0], net.tiers[0].ratio
         x = self.conditioning[0][t % ratio] + net.table[np.arange(k0), np.asarray(heard[-k0:])].sum(axis=0)
         hidden = np.maximum(net.hidden_weight @ np.maximum(x, 0) + net.hidden_bias, 0)
@@ -74,7 +105,7 @@ class ReferenceVoice:
         result: Floats = net.output_weight @ hidden + net.output_bias
         return result
 
-    def _frame(self, k: int, heard: Sequence[int]) -> None:
+    def _frame(self, k: int, heard: Sequence[int], texture: Texture) -> None:
         net = self.network
         tier = net.tiers[k]
         offset, factor = network_scale(net.q_levels)
@@ -83,17 +114,30 @@ class ReferenceVoice:
         if k + 1 < len(net.tiers):
             above = net.tiers[k + 1]
             x = x + self.conditioning[k + 1][(self.position // tier.frame_size) % above.ratio]
+        slow = k > 0 or len(net.tiers) == 1
         for layer, cell in enumerate(tier.cells):
-            x = self.states[k][layer] = gru(cell, x, self.states[k][layer])
+            x = gru(cell, x, self.states[k][layer], texture.rate if slow else 1)
+            if texture.chaos:
+                x = np.clip(x + np.float32(texture.chaos) * self._noise(k, layer), -1, 1)
+            self.states[k][layer] = x
+        if slow and texture.held:
+            x = self.held[k] + np.float32(1 - texture.freeze) * (x - self.held[k])
+        else:
+            self.held[k] = x
         self.conditioning[k] = (tier.upsample_weight @ x + tier.upsample_bias).reshape(tier.ratio, -1)
 
+    def _noise(self, k: int, layer: int) -> Floats:
+        """[D] in -1..1, numbered by sample, tier, layer and unit: what was or was not drawn before is no matter."""
+        key, first = noise_key(self.key), (self.position << 18) + (k << 15) + (layer << 12)
+        return np.array([2 * uniform(key, first + i) - 1 for i in range(self.network.dim)], np.float32)
 
-def teacher_forced(network: Network, tokens: Tokens) -> Floats:
+
+def teacher_forced(network: Network, tokens: Tokens, texture: Texture = PLAIN, seed: int = 0) -> Floats:
     """Logits [n, q] of each of `tokens` [n] given those before it; before the first there is silence."""
-    voice = ReferenceVoice(network)
+    voice = ReferenceVoice(network, seed)
     rows = []
     for token in tokens:
-        rows.append(voice.logits(voice.tokens))
+        rows.append(voice.logits(voice.tokens, texture))
         voice.tokens.append(int(token))
     return np.array(rows)
 
@@ -117,6 +161,15 @@ def draws(ramp: MixRamp, present: Sequence[bool]) -> list[bool]:
     return [p and (a or b) for p, a, b in zip(present, listened, heard, strict=True)]
 
 
+def texture_of(ramp: MixRamp, i: int, a: float) -> Texture:
+    """Voice i's, `a` of the way through the block. A block that begins at freeze 0 ends before anything is held."""
+    stretch, freeze, chaos = (
+        float((1 - a) * getattr(ramp.start, name)[i] + a * getattr(ramp.end, name)[i])
+        for name in ("stretch", "freeze", "chaos")
+    )
+    return Texture(1 / stretch, freeze, bool(ramp.start.freeze[i]), chaos)
+
+
 def render_block(voices: Sequence[ReferenceVoice | None], ramp: MixRamp) -> None:
     """Append one block of tokens to every voice's `tokens`, mixing their log-probabilities as `ramp` says."""
     drawn = draws(ramp, [voice is not None for voice in voices])
@@ -126,7 +179,8 @@ def render_block(voices: Sequence[ReferenceVoice | None], ramp: MixRamp) -> None
         a = (s + 1) / BLOCK
         weights = (1 - a) * ramp.start.logits + a * ramp.end.logits
         temperature = (1 - a) * ramp.start.temperature + a * ramp.end.temperature
-        logits = {i: voice.logits(loaded[int(history[i])].tokens) for i, voice in loaded.items()}
+        heard = {i: loaded[int(history[i])].tokens for i in loaded}
+        logits = {i: voice.logits(heard[i], texture_of(ramp, i, a)) for i, voice in loaded.items()}
         tokens = {}
         for i, voice in loaded.items():
             if drawn[i]:
