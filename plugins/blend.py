@@ -35,7 +35,9 @@ class Blend(Mashup):
     The leader is the first loaded slot, whatever its weight, so that turning a weight through zero never
     changes whose history is heard. Voices that do not agree with the leader on `SHARED` stay out, silent.
     With every weight at zero nobody votes, and the blend is silent: weights pulled down mean quiet.
-    Gain, pan and temperature are the slots' own, averaged by weight.
+    Gain, pan and temperature belong to the one draw: they are the slots' own, averaged by weight. Stretch,
+    freeze and chaos belong to a voice's memory, and each voice has its own: freeze one album and let another
+    go on over it.
     """
 
     name = "blend"

@@ -58,8 +58,15 @@ def test_several_models_blend_by_themselves(render, model_files):
     assert render("--seconds", 0.2, models=model_files)[2] == explicit
 
 
-def test_temperature_is_heard(render):
-    assert render("--seconds", 0.2, "--temperature", 0.7)[2] != render("--seconds", 0.2)[2]
+@pytest.mark.parametrize(("knob", "neutral", "value"), [("temperature", 1, 0.7), ("stretch", 1, 4), ("chaos", 0, 0.1)])
+def test_a_knob_is_heard(render, knob, neutral, value):
+    plain = render("--seconds", 0.2)[2]
+    assert render("--seconds", 0.2, f"--{knob}", neutral)[2] == plain
+    assert render("--seconds", 0.2, f"--{knob}", value)[2] != plain
+
+
+def test_a_frozen_beginning_is_heard(render):
+    assert render("--seconds", 0.2, "--freeze", 1)[2] != render("--seconds", 0.2)[2]
 
 
 @pytest.mark.parametrize(

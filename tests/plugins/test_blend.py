@@ -75,6 +75,14 @@ def test_gain_pan_and_temperature_are_the_slots_own_by_weight() -> None:
     assert mix.temperature[0] == pytest.approx(1.0)
 
 
+def test_texture_stays_each_voices_own() -> None:
+    mix = Mix.solo(2, 1)
+    mix.stretch[:], mix.freeze[:], mix.chaos[:] = [2, 1], [0, 1], [0.1, 0]
+    blended((VOICE, VOICE), [0.5, 0.5], mix)
+    assert (mix.stretch.tolist(), mix.freeze.tolist()) == ([2, 1], [0, 1])
+    np.testing.assert_allclose(mix.chaos, [0.1, 0])
+
+
 def test_the_level_is_the_geometric_mean_of_the_albums_levels() -> None:
     quiet, loud = replace(VOICE, album_gain=16.0), replace(VOICE, album_gain=1.0)
     decoded = blended((quiet, loud), [1, 1]).gains[0, 0] / quiet.album_gain
