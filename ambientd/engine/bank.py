@@ -27,8 +27,7 @@ class Bank:
             np.zeros((slots, 1, plan.TIER_FIELDS), np.int64),
             np.zeros((slots, 1, 1, plan.LAYER_FIELDS), np.int64),
         )
-        self._drawing = np.zeros(slots, np.bool_)
-        self._scratch = np.zeros((2, cpu.MAX_LEVELS), np.float32)
+        self._work = cpu.work(slots)
         self._no_logits = np.zeros((slots, 0, cpu.MAX_LEVELS), np.float32)
         self._silent = np.zeros((BLOCK, channels), np.float32)
         self._mixes = _ramp_arrays(self.ramp)
@@ -57,7 +56,7 @@ class Bank:
     def render(self, out: Floats, logits: Floats | None = None) -> None:
         """One block of the ramp as it stands -> out [n <= BLOCK, C], float32, C-contiguous."""
         result = cpu.Result(out, self.drawn, self._no_logits if logits is None else logits)
-        cpu.render(self._plan, self._mixes, self._textures, self._drawing, self._scratch, result)
+        cpu.render(self._plan, self._mixes, self._textures, self._work, result)
 
     def force(self, slot: int, tokens: Tokens, logits: Floats | None = None) -> None:
         """Run silently on `tokens` [n <= BLOCK] instead of what the slot's voice would draw."""

@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 
 from ambientd.arrays import Floats, Tokens
 from ambientd.engine.kernels import plan
-from ambientd.engine.kernels.gemv import aligned, padded
+from ambientd.engine.kernels.emit import aligned
+from ambientd.engine.kernels.matrices import Format, activation_floats, padded
 from ambientd.engine.kernels.packing import PackedNetwork
 from ambientd.engine.kernels.reference import noise_key, splitmix64, stream_key
-from ambientd.engine.network import Cell, Network
+from ambientd.engine.kernels.selftest import choose
+from ambientd.engine.network import Network
 from ambientd.samplernn.checkpoint import Checkpoint, load
 from ambientd.samplernn.quantize import decode_table, network_scale, silence
 from ambientd.types import BLOCK, VoiceInfo
@@ -42,7 +44,6 @@ class Voice:
         key = stream_key(seed)
         self.row[plan.KEY] = np.uint64(key).astype(np.int64)
         self.row[plan.NOISE_KEY] = np.uint64(noise_key(key)).astype(np.int64)
-        self.row[plan.UNITS] = packed.network.dim
         self.row[plan.STREAM] = self.stream.ctypes.data
         self._place_buffers()
         self._place_signal()
@@ -55,9 +56,9 @@ class Voice:
     def _place_buffers(self) -> None:
         dim = self.packed.dim
         sizes = {
-            plan.FRAME: padded(self.packed.network.context),
-            plan.X: dim,
-            plan.HIDDEN: dim,
+            plan.FRAME: padded(self.packed.context),
+            plan.X: activation_floats(dim),
+            plan.HIDDEN: activation_floats(dim),
             plan.LOGITS: self.packed.levels,
             plan.GATES_INPUT: 3 * dim,
             plan.GATES_STATE: 3 * dim,
@@ -81,35 +82,40 @@ class Voice:
         self.row[plan.SIGNAL] = signal.ctypes.data
 
     def _place_states(self) -> None:
-        for place, rows, tier in zip(self.tiers, self.layers, self.packed.network.tiers, strict=True):
-            for row, cell in zip(rows, tier.cells, strict=True):
-                row[plan.STATE] = self._initial_state(cell)
-            place[plan.HELD] = self._initial_state(tier.cells[-1])
+        for place, rows, states in zip(self.tiers, self.layers, self.packed.h0, strict=True):
+            for row, h0 in zip(rows, states, strict=True):
+                row[plan.STATE] = self._initial_state(h0)
+            place[plan.HELD] = self._initial_state(states[-1])
 
-    def _initial_state(self, cell: Cell) -> int:
-        """Address of a state of its own."""
-        state = self._buffer(self.packed.dim)
-        state[: cell.h0.size] = cell.h0
+    def _initial_state(self, h0: Floats) -> int:
+        """Address of an activation of its own."""
+        state = self._buffer(activation_floats(self.packed.dim))
+        state[: h0.size] = h0
         return state.ctypes.data
 
 
 def open_voice(checkpoint: Checkpoint, seed: int, packed: PackedNetwork | None = None) -> Voice:
     """A voice that has heard a piece of its album and goes on from there. packed: another voice's, to be shared."""
     voice = Voice(checkpoint.info, packed or pack(checkpoint), seed)
-    prime(voice, choose_prime(checkpoint.prime, seed, voice.packed.network.context))
+    prime(voice, choose_prime(checkpoint.prime, seed, voice.packed.context))
     return voice
 
 
-def pack(checkpoint: Checkpoint) -> PackedNetwork:
-    """The checkpoint's weights in the kernel's layout."""
+def pack(checkpoint: Checkpoint, format: Format | None = None) -> PackedNetwork:
+    """The checkpoint's weights in the kernel's layout; by default in what "auto" chooses."""
+    return PackedNetwork(network_of(checkpoint), format or choose())
+
+
+def network_of(checkpoint: Checkpoint) -> Network:
     a = checkpoint.card.architecture
-    return PackedNetwork(Network.from_tensors(a.frame_sizes, a.n_rnn, checkpoint.tensors))
+    return Network.from_tensors(a.frame_sizes, a.n_rnn, checkpoint.tensors)
 
 
 class VoiceLoader:
     """Opens checkpoint files; voices of one file share its weights while any of them lives. One thread at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, precision: str = "auto") -> None:
+        self._format = choose(precision)
         self._shared: WeakValueDictionary[tuple[Path, int, int], PackedNetwork] = WeakValueDictionary()
 
     def load(self, path: Path, seed: int) -> Voice:
@@ -117,7 +123,7 @@ class VoiceLoader:
         checkpoint = load(path)
         found = path.stat()
         key = (path.resolve(), found.st_mtime_ns, found.st_size)
-        packed = self._shared.get(key) or pack(checkpoint)
+        packed = self._shared.get(key) or pack(checkpoint, self._format)
         self._shared[key] = packed
         return open_voice(checkpoint, seed, packed)
 

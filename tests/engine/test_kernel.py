@@ -14,10 +14,11 @@ from scipy.signal import lfilter
 
 from ambientd.engine.bank import Bank
 from ambientd.engine.kernels import plan
-from ambientd.engine.kernels.gemv import aligned, pack_f32
-from ambientd.engine.kernels.packing import PackedNetwork, pad
+from ambientd.engine.kernels.emit import aligned
+from ambientd.engine.kernels.matrices import Matrix, pad
 from ambientd.engine.kernels.reference import ReferenceVoice, draw, render_block, stream_key, teacher_forced, uniform
-from ambientd.engine.voice import Voice, pack
+from ambientd.engine.kernels.selftest import choose
+from ambientd.engine.voice import Voice, network_of, pack
 from ambientd.engine.warm import random_checkpoint
 from ambientd.errors import DaemonError
 from ambientd.samplernn.checkpoint import Architecture
@@ -39,14 +40,10 @@ def architecture(request):
     return Architecture(**request.param)
 
 
-def network_of(checkpoint):
-    return pack(checkpoint).network
-
-
 def bank_of(*checkpoints, channels=1):
     bank = Bank(len(checkpoints), channels)
     for slot, checkpoint in enumerate(checkpoints):
-        bank.attach(slot, Voice(checkpoint.info, pack(checkpoint), seed=slot))
+        bank.attach(slot, Voice(checkpoint.info, pack(checkpoint, choose("fp32")), seed=slot))
     return bank
 
 
@@ -157,16 +154,16 @@ def test_audio_is_the_decoded_tokens(pre_emphasis):
 
 def test_the_packed_layout_is_padded_blocks_of_64_rows():
     matrix = np.arange(3 * 2, dtype=np.float32).reshape(3, 2) + 1
-    packed = pack_f32(pad(matrix[None], 64, 4)).reshape(4, 64)
+    packed = Matrix(pad(matrix[None], 64, 4), np.zeros(64, np.float32), plan.FP32)._kept[-1].reshape(4, 64)
     np.testing.assert_array_equal(packed[:2, :3], matrix.T)
     assert packed.sum() == matrix.sum()
     assert aligned(7).ctypes.data % 64 == 0
 
 
-def test_voices_of_one_network_share_its_weights(make_network):
-    packed = PackedNetwork(make_network(dim=10))
-    info = random_checkpoint(Architecture(dim=10, frame_sizes=(4, 8), n_rnn=1)).info
-    first, second = Voice(info, packed, 0), Voice(info, packed, 1)
+def test_voices_of_one_network_share_its_weights():
+    checkpoint = random_checkpoint(Architecture(dim=10, frame_sizes=(4, 8), n_rnn=1))
+    packed = pack(checkpoint)
+    first, second = Voice(checkpoint.info, packed, 0), Voice(checkpoint.info, packed, 1)
     assert first.packed is second.packed
     assert not {*first.layers[:, :, plan.STATE].ravel()} & {*second.layers[:, :, plan.STATE].ravel()}
 

@@ -20,11 +20,13 @@ def sources_digest() -> str:
     import llvmlite.binding as llvm
     import numba
 
+    from ambientd.engine.kernels.processor import FEATURES, WANTED
+
     digest = hashlib.sha256()
     for path in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(path.name.encode() + path.read_bytes())
-    features = llvm.get_host_cpu_features().flatten()
-    for fact in (numba.__version__, llvmlite.__version__, llvm.get_host_cpu_name(), features):
+    facts = (numba.__version__, llvmlite.__version__, llvm.get_host_cpu_name(), *sorted(FEATURES), WANTED or "")
+    for fact in facts:
         digest.update(fact.encode())
     return digest.hexdigest()[:16]
 

@@ -9,25 +9,17 @@ checkpoint. What it computes is in `reference.py`; how its operands lie in memor
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from ambientd.arrays import Floats, Ints, Tokens
 from ambientd.engine.kernels import plan
-from ambientd.engine.kernels.cache import use_kernel_cache
-from ambientd.engine.kernels.gemv import ROWS, bytes_at, float_from_bits, floats_at, gemv_f32, lookup_relu
-
-use_kernel_cache()
-_options: dict[str, Any] = {
-    "cache": True,
-    "nogil": True,
-    "fastmath": True,
-    "boundscheck": False,
-    "error_model": "numpy",
-}
+from ambientd.engine.kernels.activations import look_up, quantize
+from ambientd.engine.kernels.compiled import kernel
+from ambientd.engine.kernels.emit import bytes_at, float_from_bits, floats_at, fma, words_at
+from ambientd.engine.kernels.gemv import multiply
 
 GROUP = 16
 """Tokens per group of the two-level inverse CDF."""
@@ -74,6 +66,27 @@ class Plan(NamedTuple):
     layers: NDArray[np.int64]  # [V, most tiers, most layers, LAYER_FIELDS]
 
 
+class Work(NamedTuple):
+    """The kernel's notes while it renders. `work` makes them."""
+
+    drawing: NDArray[np.bool_]  # [V]: whose tokens somebody hears
+    members: NDArray[np.int64]  # [V, V]: row g: the voices of one checkpoint, which share every matrix's weights
+    sizes: NDArray[np.int64]  # [V]: how many those are; 0 ends the list
+    due: NDArray[np.int64]  # [V]: voices at the start of a frame
+    inputs: NDArray[np.int64]  # [V] addresses for `multiply`
+    outputs: NDArray[np.int64]  # [V]
+    scores: Floats  # [256]
+    groups: Floats  # [256 / GROUP]
+
+
+def work(voices: int) -> Work:
+    """Notes for so many slots."""
+    drawing, members = np.zeros(voices, np.bool_), np.zeros((voices, voices), np.int64)
+    sizes, due, inputs, outputs = np.zeros((4, voices), np.int64)
+    scores, groups = np.zeros((2, MAX_LEVELS), np.float32)
+    return Work(drawing, members, sizes, due, inputs, outputs, scores, groups)
+
+
 class Result(NamedTuple):
     """Where a block goes. n <= BLOCK frames."""
 
@@ -82,23 +95,23 @@ class Result(NamedTuple):
     logits: Floats  # [V, n, 256] for the tests, or [V, 0, 256]
 
 
-@njit(**_options)
+@kernel
 def _exp(x):
     """exp(x) to the last bit or two: 2**k times a polynomial for 2**r, r in -0.5..0.5; clamped, never inf."""
     t = min(max(x, _f(-87)), _f(87)) * _f(1.4426950408889634)
     k = np.floor(t + _f(0.5))
     r = t - k
     p = _f(1.534579497e-4)
-    p = p * r + _f(1.339993163e-3)
-    p = p * r + _f(9.618489025e-3)
-    p = p * r + _f(5.550328776e-2)
-    p = p * r + _f(2.402264689e-1)
-    p = p * r + _f(6.931472057e-1)
-    p = p * r + _f(1)
+    p = fma(p, r, _f(1.339993163e-3))
+    p = fma(p, r, _f(9.618489025e-3))
+    p = fma(p, r, _f(5.550328776e-2))
+    p = fma(p, r, _f(2.402264689e-1))
+    p = fma(p, r, _f(6.931472057e-1))
+    p = fma(p, r, _f(1))
     return p * float_from_bits((np.int32(k) + np.int32(127)) << np.int32(23))
 
 
-@njit(**_options)
+@kernel
 def _uniform(key, counter):
     """As in the reference: SplitMix64 of the counter, 24 bits, the lowest set."""
     x = np.uint64(key) + (np.uint64(counter) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
@@ -108,12 +121,12 @@ def _uniform(key, counter):
     return _f(np.uint32((x >> np.uint64(40)) | np.uint64(1))) * _f(1 / (1 << 24))
 
 
-@njit(**_options)
+@kernel
 def _sigmoid(x):
     return _f(1) / (_f(1) + _exp(-x))
 
 
-@njit(**_options)
+@kernel
 def _gru_gates(dim, gates_input, gates_state, state, rate):
     """The element-wise half of a GRU step; state [dim] goes `rate` of the way to the next one."""
     a, g, h = floats_at(gates_input), floats_at(gates_state), floats_at(state)
@@ -125,7 +138,7 @@ def _gru_gates(dim, gates_input, gates_state, state, rate):
         h[i] = n + z * (h[i] - n) if rate == _f(1) else h[i] + rate * (_f(1) - z) * (n - h[i])
 
 
-@njit(**_options)
+@kernel
 def _disturb(voice, state, chaos, first):
     """Noise of the size `chaos` onto a state. first: the number of its first draw in the voice's noise stream."""
     h = floats_at(state)
@@ -134,7 +147,7 @@ def _disturb(voice, state, chaos, first):
         h[i] = min(max(h[i] + chaos * noise, _f(-1)), _f(1))
 
 
-@njit(**_options)
+@kernel
 def _hold(dim, held, state, freeze, out):
     """Address of what the tier below hears of `state` [dim]: itself, or a blend with the held one, in `out`."""
     h, kept, blend = floats_at(state), floats_at(held), floats_at(out)
@@ -147,37 +160,7 @@ def _hold(dim, held, state, freeze, out):
     return out
 
 
-@njit(**_options)
-def _frame(voice, tier, layers, above, heard, texture, noise):
-    """One frame of one tier. above: the vector [dim] from above, input bias included; heard: end of the past.
-
-    noise: the number of the frame's first draw in the voice's noise stream.
-    """
-    dim, size, columns = voice[plan.DIM], tier[plan.FRAME_SIZE], tier[plan.INPUT_COLUMNS]
-    tokens, frame, signal = bytes_at(heard - size), floats_at(voice[plan.FRAME]), floats_at(voice[plan.SIGNAL])
-    for i in range(size):
-        frame[i] = (_f(tokens[i]) - signal[plan.SCALE_OFFSET]) * signal[plan.SCALE_FACTOR]
-    for i in range(size, columns):
-        frame[i] = _f(0)
-    x = voice[plan.X]
-    gemv_f32(tier[plan.INPUT_WEIGHT], voice[plan.FRAME], x, above, columns, dim // ROWS)
-    gates_input, gates_state = voice[plan.GATES_INPUT], voice[plan.GATES_STATE]
-    for n in range(voice[plan.LAYERS]):
-        layer = layers[n]
-        state = layer[plan.STATE]
-        gemv_f32(layer[plan.WEIGHT_IH], x, gates_input, layer[plan.BIAS_IH], dim, 3 * dim // ROWS)
-        gemv_f32(layer[plan.WEIGHT_HH], state, gates_state, layer[plan.BIAS_HH], dim, 3 * dim // ROWS)
-        _gru_gates(dim, gates_input, gates_state, state, texture.rate)
-        if texture.chaos != _f(0):
-            _disturb(voice, state, texture.chaos, noise + (n << plan.NOISE_LAYER))
-        x = state
-    x = _hold(dim, tier[plan.HELD], x, texture.freeze, voice[plan.X])
-    # All of the frame's vectors in one burst: the weights stream through the cache once, in order.
-    blocks = tier[plan.RATIO] * dim // ROWS
-    gemv_f32(tier[plan.UPSAMPLE_WEIGHT], x, tier[plan.CONDITIONING], tier[plan.UPSAMPLE_BIAS], dim, blocks)
-
-
-@njit(**_options)
+@kernel
 def _texture(voice, a, slow):
     """Of one of the voice's tiers, `a` of the way through the block; slow: whether stretch and freeze move it."""
     signal = floats_at(voice[plan.SIGNAL])
@@ -192,32 +175,127 @@ def _texture(voice, a, slow):
     return Texture(rate, freeze, chaos)
 
 
-@njit(**_options)
-def _predict(voice, tiers, layers, heard, a):
-    """Logits of the sample after `heard` (address just past the newest token), into the voice's LOGITS."""
-    dim, position = voice[plan.DIM], voice[plan.POSITION]
-    for k in range(voice[plan.TIERS] - 1, -1, -1):
-        size = tiers[k, plan.FRAME_SIZE]
-        if position % size == 0:
-            above = tiers[k, plan.INPUT_BIAS]
-            if k + 1 < voice[plan.TIERS]:
-                above = tiers[k + 1, plan.CONDITIONING] + 4 * dim * ((position // size) % tiers[k + 1, plan.RATIO])
-            texture = _texture(voice, a, k > 0 or voice[plan.TIERS] == 1)
-            noise = (voice[plan.COUNTER] << plan.NOISE_FRAME) + (k << plan.NOISE_TIER)
-            _frame(voice, tiers[k], layers[k], above, heard, texture, noise)
-    conditioning = tiers[0, plan.CONDITIONING] + 4 * dim * (position % tiers[0, plan.RATIO])
-    width, levels, x, h = voice[plan.POSITIONS], voice[plan.LEVELS], voice[plan.X], voice[plan.HIDDEN]
-    lookup_relu(voice[plan.TABLE], heard - width, conditioning, x, width, levels, dim)
-    gemv_f32(voice[plan.HIDDEN_WEIGHT], x, h, voice[plan.HIDDEN_BIAS], dim, dim // ROWS)
-    hidden = floats_at(h)
-    for i in range(dim):
-        hidden[i] = max(hidden[i], _f(0))
-    blocks = (levels + ROWS - 1) // ROWS
-    gemv_f32(voice[plan.OUTPUT_WEIGHT], h, voice[plan.LOGITS], voice[plan.OUTPUT_BIAS], dim, blocks)
-    voice[plan.POSITION] = position + 1
+@kernel
+def _multiply_all(matrix, work, count):
+    """The whole matrix times the vectors at work.inputs, into those at work.outputs."""
+    blocks = words_at(matrix)[plan.BLOCKS]
+    multiply(matrix, work.inputs.ctypes.data, work.outputs.ctypes.data, count, 0, blocks)
 
 
-@njit(**_options)
+@kernel
+def _read_frame(rows, v, k, heard):
+    """The newest samples that tier k of voice v hears, as numbers, into its FRAME. heard: the end of the past."""
+    voice, size, columns = rows.voices[v], rows.tiers[v, k, plan.FRAME_SIZE], rows.tiers[v, k, plan.INPUT_COLUMNS]
+    tokens, frame, signal = bytes_at(heard - size), floats_at(voice[plan.FRAME]), floats_at(voice[plan.SIGNAL])
+    for i in range(size):
+        frame[i] = (_f(tokens[i]) - signal[plan.SCALE_OFFSET]) * signal[plan.SCALE_FACTOR]
+    for i in range(size, columns):
+        frame[i] = _f(0)
+
+
+@kernel
+def _add_from_above(rows, v, k):
+    """Onto X of voice v, the vector that the tier above k has made for this frame, the input's bias in it."""
+    voice, above = rows.voices[v], rows.tiers[v, k + 1]
+    frame = voice[plan.POSITION] // rows.tiers[v, k, plan.FRAME_SIZE]
+    x = floats_at(voice[plan.X])
+    vector = floats_at(above[plan.CONDITIONING] + 4 * voice[plan.DIM] * (frame % above[plan.RATIO]))
+    for i in range(voice[plan.DIM]):
+        x[i] += vector[i]
+
+
+@kernel
+def _recur(rows, a, k, n, work, count):
+    """Layer n of tier k of the voices that are due; their inputs are at work.inputs, and so is then their state."""
+    voices, layers, due = rows.voices, rows.layers, work.due
+    lead = voices[due[0]]
+    dim, form, slow = lead[plan.DIM], lead[plan.QUANTIZED], k > 0 or lead[plan.TIERS] == 1
+    for i in range(count):
+        work.outputs[i] = voices[due[i], plan.GATES_INPUT]
+    _multiply_all(layers[due[0], k, n, plan.MATRIX_IH], work, count)
+    for i in range(count):
+        work.inputs[i] = layers[due[i], k, n, plan.STATE]
+        work.outputs[i] = voices[due[i], plan.GATES_STATE]
+        quantize(work.inputs[i], dim, form, 0)
+    _multiply_all(layers[due[0], k, n, plan.MATRIX_HH], work, count)
+    for i in range(count):
+        voice, state = voices[due[i]], work.inputs[i]
+        texture = _texture(voice, a, slow)
+        _gru_gates(dim, voice[plan.GATES_INPUT], voice[plan.GATES_STATE], state, texture.rate)
+        if texture.chaos != _f(0):
+            frame = (voice[plan.COUNTER] << plan.NOISE_FRAME) + (k << plan.NOISE_TIER)
+            _disturb(voice, state, texture.chaos, frame + (n << plan.NOISE_LAYER))
+        quantize(state, dim, form, 0)
+
+
+@kernel
+def _frames(rows, ramp, a, s, k, work, count):
+    """One frame of tier k of the voices that are due: all of one checkpoint."""
+    voices, tiers, due = rows.voices, rows.tiers, work.due
+    lead = voices[due[0]]
+    dim, form = lead[plan.DIM], lead[plan.QUANTIZED]
+    for i in range(count):
+        _read_frame(rows, due[i], k, voices[ramp.history[due[i]], plan.STREAM] + plan.WINDOW + s)
+        work.inputs[i], work.outputs[i] = voices[due[i], plan.FRAME], voices[due[i], plan.X]
+    _multiply_all(tiers[due[0], k, plan.INPUT_MATRIX], work, count)
+    for i in range(count):
+        if k + 1 < lead[plan.TIERS]:
+            _add_from_above(rows, due[i], k)
+        work.inputs[i] = voices[due[i], plan.X]
+        quantize(work.inputs[i], dim, form, 0)
+    for n in range(lead[plan.LAYERS]):
+        _recur(rows, a, k, n, work, count)
+    for i in range(count):
+        texture = _texture(voices[due[i]], a, k > 0 or lead[plan.TIERS] == 1)
+        state, x = work.inputs[i], voices[due[i], plan.X]
+        work.inputs[i] = _hold(dim, tiers[due[i], k, plan.HELD], state, texture.freeze, x)
+        if work.inputs[i] == x:
+            quantize(x, dim, form, 0)
+        work.outputs[i] = tiers[due[i], k, plan.CONDITIONING]
+    # All of the frame's vectors in one burst: the weights stream through the cache once, in order.
+    _multiply_all(tiers[due[0], k, plan.UPSAMPLE_MATRIX], work, count)
+
+
+@kernel
+def _look_up_all(rows, ramp, s, work, members, count):
+    """The newest samples' sum of each voice, into its X, through a ReLU."""
+    voices = rows.voices
+    for i in range(count):
+        voice, tier = voices[members[i]], rows.tiers[members[i], 0]
+        dim, width = voice[plan.DIM], voice[plan.POSITIONS]
+        conditioning = tier[plan.CONDITIONING] + 4 * dim * (voice[plan.POSITION] % tier[plan.RATIO])
+        newest = voices[ramp.history[members[i]], plan.STREAM] + plan.WINDOW + s - width
+        scale = float_from_bits(np.int32(voice[plan.TABLE_SCALE]))
+        x = voice[plan.X]
+        look_up(voice[plan.TABLE], newest, conditioning, x, width, voice[plan.LEVELS], dim, scale)
+        quantize(x, dim, voice[plan.QUANTIZED], 1)
+        work.inputs[i], work.outputs[i] = x, voice[plan.HIDDEN]
+
+
+@kernel
+def _predict(rows, ramp, a, s, work, members, count):
+    """Logits of sample s of the block, for the `count` voices of one checkpoint, into their LOGITS."""
+    voices, tiers = rows.voices, rows.tiers
+    lead = members[0]
+    for k in range(voices[lead, plan.TIERS] - 1, -1, -1):
+        due = 0
+        for i in range(count):
+            if voices[members[i], plan.POSITION] % tiers[lead, k, plan.FRAME_SIZE] == 0:
+                work.due[due] = members[i]
+                due += 1
+        if due:
+            _frames(rows, ramp, a, s, k, work, due)
+    _look_up_all(rows, ramp, s, work, members, count)
+    _multiply_all(voices[lead, plan.HIDDEN_MATRIX], work, count)
+    for i in range(count):
+        voice = voices[members[i]]
+        quantize(voice[plan.HIDDEN], voice[plan.DIM], voice[plan.QUANTIZED], 1)
+        work.inputs[i], work.outputs[i] = voice[plan.HIDDEN], voice[plan.LOGITS]
+        voice[plan.POSITION] += 1
+    _multiply_all(voices[lead, plan.OUTPUT_MATRIX], work, count)
+
+
+@kernel
 def _mix_logits(voices, i, a, ramp, z):
     """z[levels] = what voice i draws from, up to a constant: sum_j L_ij l_j / (tau_j T_i), the row normalised."""
     # log softmax(l) is l less one number for all tokens, which softmax(z) does not see: no logarithms needed.
@@ -237,7 +315,7 @@ def _mix_logits(voices, i, a, ramp, z):
                 z[t] += weight * logits[t]
 
 
-@njit(**_options)
+@kernel
 def _draw(z, levels, u, groups):
     """The token at quantile u of softmax(z[:levels]). z is overwritten; groups: scratch for 16 sums."""
     peak, top = z[0], 0
@@ -270,7 +348,7 @@ def _draw(z, levels, u, groups):
     return top
 
 
-@njit(**_options)
+@kernel
 def _sound(signal, x):
     """One sample through the voice's filters: de-emphasis, then DC removal."""
     y = x + signal[plan.PRE_EMPHASIS] * signal[plan.EMPHASIS_STATE]
@@ -281,7 +359,23 @@ def _sound(signal, x):
     return out
 
 
-@njit(**_options)
+@kernel
+def _group(voices, work):
+    """Voices of one checkpoint together."""
+    count, groups = voices.shape[0], 0
+    work.sizes[:] = 0
+    for v in range(count):
+        if voices[v, plan.DIM]:
+            g = 0
+            while g < groups and voices[work.members[g, 0], plan.HIDDEN_MATRIX] != voices[v, plan.HIDDEN_MATRIX]:
+                g += 1
+            work.members[g, work.sizes[g]] = v
+            work.sizes[g] += 1
+            groups = max(groups, g + 1)
+    return groups
+
+
+@kernel
 def _mark_drawing(voices, ramp, drawing):
     """drawing[v]: whether anybody hears what v draws, through a gain or as a history."""
     count = voices.shape[0]
@@ -295,7 +389,7 @@ def _mark_drawing(voices, ramp, drawing):
                 drawing[v] = True
 
 
-@njit(**_options)
+@kernel
 def _set_textures(voices, ramp):
     """Put them where a frame finds them."""
     for v in range(voices.shape[0]):
@@ -306,20 +400,20 @@ def _set_textures(voices, ramp):
             signal[plan.START_CHAOS], signal[plan.END_CHAOS] = ramp.start_chaos[v], ramp.end_chaos[v]
 
 
-@njit(**_options)
-def _draw_all(voices, ramp, drawing, s, a, scratch, result):
+@kernel
+def _draw_all(voices, ramp, s, a, work, result):
     """Append token s of every voice to its stream; a voice that does not draw repeats what it hears."""
     count = voices.shape[0]
     for v in range(count):
         if voices[v, plan.DIM]:
-            if drawing[v]:
-                _mix_logits(voices, v, a, ramp, scratch[0])
+            if work.drawing[v]:
+                _mix_logits(voices, v, a, ramp, work.scores)
                 u = _uniform(voices[v, plan.KEY], voices[v, plan.COUNTER])
-                result.drawn[v, s] = _draw(scratch[0], voices[v, plan.LEVELS], u, scratch[1])
+                result.drawn[v, s] = _draw(work.scores, voices[v, plan.LEVELS], u, work.groups)
             voices[v, plan.COUNTER] += 1
     for v in range(count):
         if voices[v, plan.DIM]:
-            if not drawing[v]:
+            if not work.drawing[v]:
                 result.drawn[v, s] = result.drawn[ramp.history[v], s]
             token = result.drawn[v, s]
             if voices[v, plan.FORCED]:
@@ -327,24 +421,30 @@ def _draw_all(voices, ramp, drawing, s, a, scratch, result):
             bytes_at(voices[v, plan.STREAM])[plan.WINDOW + s] = token
 
 
-@njit(**_options)
-def render(rows, ramp, textures, drawing, scratch, result):
-    """Make result.audio.shape[0] samples. rows: Plan; drawing: bool [V]; scratch: float32 [2, 256]."""
+@kernel
+def _keep_logits(voices, s, result):
+    for v in range(voices.shape[0]):
+        if voices[v, plan.DIM]:
+            logits = floats_at(voices[v, plan.LOGITS])
+            for t in range(voices[v, plan.LEVELS]):
+                result.logits[v, s, t] = logits[t]
+
+
+@kernel
+def render(rows, ramp, textures, work, result):
+    """Make result.audio.shape[0] samples. rows: Plan."""
     voices, audio = rows.voices, result.audio
     count, frames, channels = voices.shape[0], audio.shape[0], audio.shape[1]
-    _mark_drawing(voices, ramp, drawing)
+    _mark_drawing(voices, ramp, work.drawing)
     _set_textures(voices, textures)
+    groups = _group(voices, work)
     for s in range(frames):
         a = _f(s + 1) / _f(frames)
-        for v in range(count):
-            if voices[v, plan.DIM]:
-                heard = voices[ramp.history[v], plan.STREAM] + plan.WINDOW + s
-                _predict(voices[v], rows.tiers[v], rows.layers[v], heard, a)
-                if result.logits.shape[1]:
-                    logits = floats_at(voices[v, plan.LOGITS])
-                    for t in range(voices[v, plan.LEVELS]):
-                        result.logits[v, s, t] = logits[t]
-        _draw_all(voices, ramp, drawing, s, a, scratch, result)
+        for g in range(groups):
+            _predict(rows, ramp, a, s, work, work.members[g], work.sizes[g])
+        if result.logits.shape[1]:
+            _keep_logits(voices, s, result)
+        _draw_all(voices, ramp, s, a, work, result)
         for c in range(channels):
             audio[s, c] = _f(0)
         for v in range(count):

@@ -1,14 +1,14 @@
-"""Matrix-vector products emitted as LLVM IR through Numba intrinsics. Compiled into the render thread.
+"""Matrix-vector products, for up to any number of vectors at once, emitted as LLVM IR. The render thread.
 
 Numba's own loops reach a third of what these do: it cannot be told to keep a block of sums in registers.
-Vectors are a generic <16 x float>: LLVM makes one AVX-512, two AVX2 or four NEON registers of each.
 
-Layout: blocks of 64 rows, and inside a block column after column, so that one step broadcasts one x and
-reads 64 consecutive weights; no horizontal sums. Two columns are in flight, which makes 8 accumulators:
-enough to hide the latency of a fused multiply-add. Addresses are int64, 64-byte aligned.
+Layout: blocks of 64 rows; inside a block, groups of 1, 2 or 4 columns one after the other, the group's
+weights of a row side by side. One step broadcasts a group of x and reads 64 rows' weights in order; there
+are no horizontal sums. Weights are read once for all vectors: 4 at a time share what a step has loaded, and
+the next 4 find the block in the nearest cache. A vector's sums do not depend on which others are there.
 
-Another precision is another `pack_*` function and another intrinsic of the same signature. Intrinsics
-stay at module level: Numba's cache never finds one that a closure captured.
+The matrix of each kind is described in `plan.py`, packed in `precision.py`. Intrinsics stay at module
+level: Numba's cache never finds one that a closure captured.
 """
 
 # Compiled functions are typed by Numba at run time; Python's annotations mean nothing in them.
@@ -16,164 +16,285 @@ stay at module level: Numba's cache never finds one that a closure captured.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from ambientd.arrays import Floats
+from ambientd.engine.kernels import plan
+from ambientd.engine.kernels.compiled import kernel
+from ambientd.engine.kernels.emit import (
+    F32,
+    I8,
+    I16,
+    I32,
+    I64,
+    broadcast,
+    call,
+    constant,
+    load,
+    multiply_add,
+    offset,
+    store,
+    vector,
+    words_at,
+)
+from ambientd.engine.kernels.plan import BF16, FP32, INT8_AVX2, INT8_AVX512, INT8_PORTABLE
+from ambientd.engine.kernels.processor import FEATURES, SUPPORTED, WANTED
 
-ALIGNMENT = 64
-ROWS = 64
-LANES = 16
-VECTORS = ROWS // LANES
-COLUMNS = 2
-
-_f32, _i8, _i64 = ir.FloatType(), ir.IntType(8), ir.IntType(64)
-_vector = ir.VectorType(_f32, LANES)
-_contract = ("contract",)  # allow a fused multiply-add where the processor has one
-
-
-def padded(n: int, multiple: int = ROWS) -> int:
-    """n rounded up to whole row blocks."""
-    return -(-n // multiple) * multiple
-
-
-def aligned(count: int) -> Floats:
-    """Zeroed float32 [count], 64-byte aligned."""
-    raw = np.zeros(count * 4 + ALIGNMENT, np.uint8)
-    start = -raw.ctypes.data % ALIGNMENT
-    return raw[start : start + count * 4].view(np.float32)
-
-
-def pack_f32(matrix: Floats) -> Floats:
-    """[R, C] (R a multiple of 64, C even) -> its weights in the order in which `gemv_f32` reads them."""
-    rows, columns = matrix.shape
-    out = aligned(matrix.size)
-    out[:] = matrix.reshape(rows // ROWS, ROWS, columns).transpose(0, 2, 1).ravel()
-    return out
+ROWS = plan.ROWS
+WIDE = "avx512f" in FEATURES or WANTED == "avx512"
+MOST_SUMS = 16 if WIDE else 4
+"""Vectors of 16 sums to be kept in registers; there are 32 wide ones, or 16 of half the width."""
+MOST_COLUMNS = 4
 
 
-def _constant(value: int) -> ir.Constant:
-    return ir.Constant(_i64, value)
+class Kind:
+    """How weights of one kind meet their x. A step takes `group` columns of 64 rows."""
+
+    group = 1
+    weight_bytes = 1
+    x_bytes = 4
+    lanes = 16
+    sums = MOST_SUMS
+    is_float = False
+    supported = True
+
+    @property
+    def sum_type(self) -> ir.VectorType:
+        return vector(F32 if self.is_float else I32, self.lanes)
+
+    @property
+    def unroll(self) -> int:
+        """Steps in flight with sums of their own. Fixed for floats, or the order of adding would vary."""
+        return 2 if self.is_float else 1
+
+    def x(self, builder: Any, address: Any) -> Any:
+        """A group of x, in every lane."""
+        raise NotImplementedError
+
+    def add(self, builder: Any, total: Any, address: Any, x: Any) -> Any:
+        """total + the products with the weights of `lanes` rows at `address`."""
+        raise NotImplementedError
 
 
-def _load(builder: Any, address: Any, kind: Any, align: int) -> Any:
-    return builder.load(builder.inttoptr(address, kind.as_pointer()), align=align)
+class Fp32(Kind):
+    weight_bytes = 4
+    is_float = True
+
+    def x(self, builder: Any, address: Any) -> Any:
+        return broadcast(builder, load(builder, address, F32, 4), self.lanes)
+
+    def add(self, builder: Any, total: Any, address: Any, x: Any) -> Any:
+        return multiply_add(builder, x, load(builder, address, self.sum_type), total)
 
 
-def _load_row(builder: Any, address: Any) -> list[Any]:
-    """64 consecutive floats."""
-    return [_load(builder, builder.add(address, _constant(4 * LANES * v)), _vector, ALIGNMENT) for v in range(VECTORS)]
+class Bf16(Kind):
+    """Two columns a word: each becomes float32 by a shift or a mask."""
+
+    group = 2
+    weight_bytes = 2
+    is_float = True
+
+    def x(self, builder: Any, address: Any) -> Any:
+        first, second = (load(builder, builder.add(address, constant(n)), F32, 4) for n in (0, 4))
+        return broadcast(builder, first, self.lanes), broadcast(builder, second, self.lanes)
+
+    def add(self, builder: Any, total: Any, address: Any, x: Any) -> Any:
+        words = vector(I32, self.lanes)
+        pair = load(builder, address, words)
+        low = builder.shl(pair, ir.Constant(words, [16] * self.lanes))
+        high = builder.and_(pair, ir.Constant(words, [0xFFFF0000] * self.lanes))
+        for factor, weights in zip(x, (low, high), strict=True):
+            total = multiply_add(builder, factor, builder.bitcast(weights, self.sum_type), total)
+        return total
 
 
-def _store_row(builder: Any, row: list[Any], address: Any) -> None:
-    for v, value in enumerate(row):
-        at = builder.add(address, _constant(4 * LANES * v))
-        builder.store(value, builder.inttoptr(at, _vector.as_pointer()), align=ALIGNMENT)
+class Avx512(Kind):
+    """x: bytes, unsigned."""
+
+    group = 4
+    x_bytes = 1
+    supported = "avx512" in SUPPORTED
+
+    @property
+    def unroll(self) -> int:
+        return 2
+
+    def x(self, builder: Any, address: Any) -> Any:
+        return broadcast(builder, load(builder, address, I32, 4), self.lanes)
+
+    def add(self, builder: Any, total: Any, address: Any, x: Any) -> Any:
+        # In the types of older LLVMs; newer ones take them as well and turn them into their own.
+        weights = load(builder, address, self.sum_type)
+        return call(builder, "llvm.x86.avx512.vpdpbusd.512", self.sum_type, [total, x, weights])
 
 
-def _broadcast(builder: Any, scalar: Any) -> Any:
-    undefined = ir.Constant(_vector, ir.Undefined)
-    first = builder.insert_element(undefined, scalar, ir.Constant(ir.IntType(32), 0))
-    zeros = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
-    return builder.shuffle_vector(first, undefined, zeros)
+class Avx2(Kind):
+    """x: the same bytes in 16 bits each. Exact, unlike vpmaddubsw, which saturates."""
+
+    group = 2
+    x_bytes = 2
+    lanes = 8
+    sums = 8
+    supported = "avx2" in SUPPORTED
+
+    def x(self, builder: Any, address: Any) -> Any:
+        return builder.bitcast(broadcast(builder, load(builder, address, I32, 4), self.lanes), vector(I16, 16))
+
+    def add(self, builder: Any, total: Any, address: Any, x: Any) -> Any:
+        weights = builder.sext(load(builder, address, vector(I8, 16), 16), vector(I16, 16))
+        return builder.add(total, call(builder, "llvm.x86.avx2.pmadd.wd", self.sum_type, [x, weights]))
 
 
-class _Sums:
-    """64 running sums that LLVM's mem2reg keeps in registers."""
+class Portable(Kind):
+    """As for AVX2, a column at a time; the products of 16-bit numbers are what NEON's smlal adds."""
 
-    def __init__(self, builder: Any) -> None:
-        self.builder = builder
-        self.slots = [cgutils.alloca_once(builder, _vector) for _ in range(VECTORS)]
+    x_bytes = 2
+    sums = 4
 
-    def set(self, row: list[Any]) -> None:
-        for slot, value in zip(self.slots, row, strict=True):
-            self.builder.store(value, slot)
+    def x(self, builder: Any, address: Any) -> Any:
+        return broadcast(builder, load(builder, address, I16, 2), self.lanes)
 
-    def get(self) -> list[Any]:
-        return [self.builder.load(slot) for slot in self.slots]
-
-    def add(self, row: list[Any]) -> None:
-        self.set([self.builder.fadd(s, r, flags=_contract) for s, r in zip(self.get(), row, strict=True)])
+    def add(self, builder: Any, total: Any, address: Any, x: Any) -> Any:
+        weights = builder.sext(load(builder, address, vector(I8, self.lanes), 16), vector(I16, self.lanes))
+        wide = (builder.sext(factor, self.sum_type) for factor in (weights, x))
+        return builder.add(total, builder.mul(*wide))
 
 
-@intrinsic
-def gemv_f32(typingctx, weights, x, out, bias, columns, blocks):
-    """out[64 * blocks] = weights @ x[columns] + bias; addresses of float32, counts. out and bias may be one."""
-
-    def generate(context, builder, signature, args):
-        weights, x, out, bias, columns, blocks = args
-        block_bytes = builder.mul(columns, _constant(4 * ROWS))
-        sums = [_Sums(builder) for _ in range(COLUMNS)]
-        zero = [ir.Constant(_vector, None)] * VECTORS
-        with cgutils.for_range(builder, blocks) as block:
-            base = builder.add(weights, builder.mul(block.index, block_bytes))
-            offset = builder.mul(block.index, _constant(4 * ROWS))
-            sums[0].set(_load_row(builder, builder.add(bias, offset)))
-            sums[1].set(zero)
-            with cgutils.for_range(builder, builder.udiv(columns, _constant(COLUMNS))) as pair:
-                for u in range(COLUMNS):
-                    column = builder.add(builder.mul(pair.index, _constant(COLUMNS)), _constant(u))
-                    scalar = _load(builder, builder.add(x, builder.mul(column, _constant(4))), _f32, 4)
-                    factor = _broadcast(builder, scalar)
-                    row = _load_row(builder, builder.add(base, builder.mul(column, _constant(4 * ROWS))))
-                    sums[u].add([builder.fmul(factor, w, flags=_contract) for w in row])
-            sums[0].add(sums[1].get())
-            _store_row(builder, sums[0].get(), builder.add(out, offset))
-        return context.get_dummy_value()
-
-    return types.void(*[types.int64] * 6), generate
+KINDS: dict[int, Kind] = {
+    FP32: Fp32(),
+    BF16: Bf16(),
+    INT8_AVX512: Avx512(),
+    INT8_AVX2: Avx2(),
+    INT8_PORTABLE: Portable(),
+}
 
 
-@intrinsic
-def lookup_relu(typingctx, table, tokens, conditioning, out, positions, levels, dim):
-    """out[dim] = relu(conditioning[dim] + sum_i table[i, tokens[i]]). table: float32 [positions, levels, dim].
+@dataclass(frozen=True)
+class _Call:
+    """The arguments of one product, as IR values. block: the block of rows in work."""
 
-    tokens: address of uint8 [positions]; dim a multiple of 64.
+    builder: Any
+    kind: Kind
+    matrix: Any
+    inputs: Any
+    outputs: Any
+    block: Any
+
+    def field(self, index: int) -> Any:
+        return load(self.builder, self.builder.add(self.matrix, constant(8 * index)), I64, 8)
+
+    def pointer(self, list_of_addresses: Any, index: Any) -> Any:
+        return load(self.builder, offset(self.builder, list_of_addresses, index, 8), I64, 8)
+
+    def rows(self, field: int, first: int) -> Any:
+        """`lanes` numbers of 4 bytes of the block, from row `first` on, of the array in a field."""
+        return self.builder.add(offset(self.builder, self.field(field), self.block, 4 * ROWS), constant(4 * first))
+
+
+def _emit_columns(at: _Call, first: Any, count: int) -> None:
+    """One block of rows for `count` vectors, as many rows and vectors at a time as there are registers for."""
+    kind, vectors = at.kind, ROWS // at.kind.lanes
+    columns = max(1, min(count, kind.sums // kind.unroll))
+    height = max(1, min(vectors, kind.sums // (columns * kind.unroll)))
+    for start in range(0, count, columns):
+        indices = [at.builder.add(first, constant(start + n)) for n in range(min(columns, count - start))]
+        for top in range(0, vectors, height):
+            _emit_tile(at, indices, range(top * kind.lanes, (top + height) * kind.lanes, kind.lanes))
+
+
+def _emit_tile(at: _Call, indices: Sequence[Any], rows: Sequence[int]) -> None:
+    """The rows at `rows` (each `lanes` of them) times the vectors at `indices`."""
+    builder, kind = at.builder, at.kind
+    total_columns = at.field(plan.COLUMNS)
+    step_bytes = kind.group * ROWS * kind.weight_bytes
+    weights = at.field(plan.WEIGHT)
+    weights = builder.add(
+        weights, builder.mul(builder.mul(at.block, total_columns), constant(ROWS * kind.weight_bytes))
+    )
+    inputs = [at.pointer(at.inputs, index) for index in indices]
+    xs = inputs if kind.is_float else [offset(builder, x, total_columns, plan.QUANTIZED_AT) for x in inputs]
+    sums = [[[cgutils.alloca_once(builder, kind.sum_type) for _ in rows] for _ in xs] for _ in range(kind.unroll)]
+    for slot in (slot for unrolled in sums for column in unrolled for slot in column):
+        builder.store(ir.Constant(kind.sum_type, None), slot)
+    with cgutils.for_range(builder, builder.udiv(total_columns, constant(kind.group * kind.unroll))) as loop:
+        for u, unrolled in enumerate(sums):
+            step = builder.add(builder.mul(loop.index, constant(kind.unroll)), constant(u))
+            base = offset(builder, weights, step, step_bytes)
+            factors = [kind.x(builder, offset(builder, x, step, kind.group * kind.x_bytes)) for x in xs]
+            for n, row in enumerate(rows):
+                address = builder.add(base, constant(row * kind.group * kind.weight_bytes))
+                for factor, column in zip(factors, unrolled, strict=True):
+                    builder.store(kind.add(builder, builder.load(column[n]), address, factor), column[n])
+    for c, index in enumerate(indices):
+        output = offset(builder, at.pointer(at.outputs, index), at.block, 4 * ROWS)
+        for n, row in enumerate(rows):
+            total = builder.load(sums[0][c][n])
+            for unrolled in sums[1:]:
+                add = builder.fadd if kind.is_float else builder.add
+                total = add(total, builder.load(unrolled[c][n]))
+            result = _finished(at, total, inputs[c], row)
+            store(builder, result, builder.add(output, constant(4 * row)), 4 * kind.lanes)
+
+
+def _finished(at: _Call, total: Any, x: Any, row: int) -> Any:
+    """The sums of `lanes` rows from `row` on as floats, with the bias; for integers also offset and scale."""
+    builder, kind = at.builder, at.kind
+    floats, ints = vector(F32, kind.lanes), vector(I32, kind.lanes)
+    bias = load(builder, at.rows(plan.BIAS, row), floats, 4 * kind.lanes)
+    if kind.is_float:
+        return builder.fadd(total, bias)
+    numbers = offset(builder, x, at.field(plan.COLUMNS), plan.NUMBERS_AT)
+    scale = broadcast(builder, load(builder, numbers, F32, 4), kind.lanes)
+    zero = broadcast(builder, load(builder, builder.add(numbers, constant(4)), I32, 4), kind.lanes)
+    row_sums = load(builder, at.rows(plan.ROW_SUM, row), ints, 4 * kind.lanes)
+    exact = builder.sub(total, builder.mul(zero, row_sums))
+    row_scale = load(builder, at.rows(plan.SCALE, row), floats, 4 * kind.lanes)
+    return multiply_add(builder, builder.sitofp(exact, floats), builder.fmul(scale, row_scale), bias)
+
+
+@intrinsic(prefer_literal=True)
+def product(typingctx, code, matrix, inputs, outputs, count, first, last):
+    """Blocks first..last-1 of matrix @ each of `count` vectors. code: the matrix's kind, known at compile time.
+
+    inputs, outputs: addresses of int64 [count] addresses; an input is an activation (`plan.py`), an output
+    float32 [rows]. Of another kind than this processor has there is no code: it must not be called.
     """
+    kind = KINDS[code.literal_value]
 
     def generate(context, builder, signature, args):
-        table, tokens, conditioning, out, positions, levels, dim = args
-        row_bytes = builder.mul(dim, _constant(4))
-        sums = _Sums(builder)
-        zero = ir.Constant(_vector, None)
-        with cgutils.for_range(builder, builder.udiv(dim, _constant(ROWS))) as block:
-            offset = builder.mul(block.index, _constant(4 * ROWS))
-            sums.set(_load_row(builder, builder.add(conditioning, offset)))
-            with cgutils.for_range(builder, positions) as position:
-                token = builder.zext(_load(builder, builder.add(tokens, position.index), _i8, 1), _i64)
-                row = builder.add(builder.mul(position.index, levels), token)
-                sums.add(_load_row(builder, builder.add(table, builder.add(builder.mul(row, row_bytes), offset))))
-            positive = [builder.select(builder.fcmp_ordered(">", s, zero), s, zero) for s in sums.get()]
-            _store_row(builder, positive, builder.add(out, offset))
+        _, matrix, inputs, outputs, count, first, last = args
+        if kind.supported:
+            with cgutils.for_range(builder, last, start=first) as blocks:
+                at = _Call(builder, kind, matrix, inputs, outputs, blocks.index)
+                with cgutils.for_range(builder, builder.udiv(count, constant(MOST_COLUMNS))) as fours:
+                    _emit_columns(at, builder.mul(fours.index, constant(MOST_COLUMNS)), MOST_COLUMNS)
+                for rest in (2, 1):
+                    with builder.if_then(builder.trunc(builder.udiv(count, constant(rest)), ir.IntType(1))):
+                        done = builder.and_(count, constant(-2 * rest))
+                        _emit_columns(at, done, rest)
         return context.get_dummy_value()
 
-    return types.void(*[types.int64] * 7), generate
+    return types.void(code, *[types.int64] * 6), generate
 
 
-@intrinsic
-def floats_at(typingctx, address):
-    """A C pointer to float32 at an int64 address."""
-    pointer = types.CPointer(types.float32)
-    return pointer(types.int64), lambda context, builder, signature, args: builder.inttoptr(
-        args[0], context.get_value_type(pointer)
-    )
-
-
-@intrinsic
-def bytes_at(typingctx, address):
-    """A C pointer to uint8 at an int64 address."""
-    pointer = types.CPointer(types.uint8)
-    return pointer(types.int64), lambda context, builder, signature, args: builder.inttoptr(
-        args[0], context.get_value_type(pointer)
-    )
-
-
-@intrinsic
-def float_from_bits(typingctx, bits):
-    """The float32 with these 32 bits."""
-    return types.float32(types.int32), lambda context, builder, signature, args: builder.bitcast(args[0], _f32)
+@kernel
+def multiply(matrix, inputs, outputs, count, first, last):
+    """Blocks first..last-1 of the matrix at `matrix`, of any kind, times `count` vectors; see `product`."""
+    # By their own names: a module's attribute is no literal to Numba.
+    code = words_at(matrix)[plan.KIND]
+    if code == INT8_AVX512:
+        product(INT8_AVX512, matrix, inputs, outputs, count, first, last)
+    elif code == INT8_AVX2:
+        product(INT8_AVX2, matrix, inputs, outputs, count, first, last)
+    elif code == INT8_PORTABLE:
+        product(INT8_PORTABLE, matrix, inputs, outputs, count, first, last)
+    elif code == BF16:
+        product(BF16, matrix, inputs, outputs, count, first, last)
+    else:
+        product(FP32, matrix, inputs, outputs, count, first, last)

@@ -2,87 +2,87 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from ambientd.arrays import Floats
 from ambientd.engine.kernels import plan
-from ambientd.engine.kernels.gemv import COLUMNS, aligned, pack_f32, padded
+from ambientd.engine.kernels.emit import aligned_bytes
+from ambientd.engine.kernels.matrices import COLUMNS, Format, Matrix, pad, padded, to_int16
 from ambientd.engine.network import Network, Tier
 
 
 class PackedNetwork:
-    """Owns the packed weights; `voice`, `tiers` and `layers` are plan rows with the weights' addresses filled in."""
+    """Owns the packed weights; `voice`, `tiers` and `layers` are plan rows with the weights' addresses filled in.
 
-    def __init__(self, network: Network) -> None:
-        self.network = network
+    The network itself is let go: what its voices still need of it are `context` and `h0` [tiers][layers].
+    """
+
+    def __init__(self, network: Network, format: Format) -> None:
+        self.format = format
+        self.units, self.context = network.dim, network.context
         self.dim = padded(network.dim)
         self.levels = padded(network.q_levels)
-        self._kept: list[Floats] = []
+        self.h0 = [[cell.h0.copy() for cell in tier.cells] for tier in network.tiers]
+        self._kept: list[Matrix | NDArray[Any]] = []
         tiers, cells = len(network.tiers), len(network.tiers[0].cells)
         self.voice = np.zeros(plan.VOICE_FIELDS, np.int64)
         self.tiers = np.zeros((tiers, plan.TIER_FIELDS), np.int64)
         self.layers = np.zeros((tiers, cells, plan.LAYER_FIELDS), np.int64)
-        self._pack_sample_level()
-        for k in range(tiers):
-            self._pack_tier(k)
-            self._pack_cells(k)
+        self._pack_sample_level(network)
+        for k, tier in enumerate(network.tiers):
+            self._pack_tier(network, k, tier)
+            for row, cell in zip(self.layers[k], tier.cells, strict=True):
+                row[plan.MATRIX_IH] = self._matrix(cell.weight_ih, cell.bias_ih, 3)
+                row[plan.MATRIX_HH] = self._matrix(cell.weight_hh, cell.bias_hh, 3)
 
     @property
     def nbytes(self) -> int:
-        return sum(array.nbytes for array in self._kept)
+        return sum(kept.nbytes for kept in self._kept)
 
-    def _keep(self, array: Floats) -> int:
-        self._kept.append(array)
-        return array.ctypes.data
+    def _matrix(self, weights: Floats, bias: Floats, parts: int = 1, kind: int | None = None) -> int:
+        """Address of [parts * R, C] packed, R padded in each part."""
+        rows, columns = padded(weights.shape[0] // parts), weights.shape[1]
+        columns = padded(columns, COLUMNS) if kind == plan.FP32 else padded(columns)
+        matrix = Matrix(
+            pad(weights.reshape(parts, -1, weights.shape[1]), rows, columns),
+            pad(bias.reshape(parts, -1, 1), rows, 1)[:, 0],
+            self.format.kind if kind is None else kind,
+        )
+        self._kept.append(matrix)
+        return matrix.address
 
-    def _matrix(self, matrix: Floats, rows: int, columns: int, parts: int = 1) -> int:
-        """Address of `matrix` [parts * R, C] packed, each part padded to `rows` and the columns to `columns`."""
-        return self._keep(pack_f32(pad(matrix.reshape(parts, -1, matrix.shape[1]), rows, columns)))
+    def _pack_sample_level(self, network: Network) -> None:
+        row = self.voice
+        row[plan.DIM], row[plan.UNITS], row[plan.LEVELS] = self.dim, self.units, network.q_levels
+        row[plan.TIERS], row[plan.LAYERS] = len(network.tiers), len(network.tiers[0].cells)
+        row[plan.POSITIONS] = len(network.table)
+        row[plan.QUANTIZED] = self.format.form
+        self._pack_table(network.table)
+        row[plan.HIDDEN_MATRIX] = self._matrix(network.hidden_weight, network.hidden_bias)
+        row[plan.OUTPUT_MATRIX] = self._matrix(network.output_weight, network.output_bias)
 
-    def _vector(self, vector: Floats, size: int, parts: int = 1) -> int:
-        out = aligned(parts * size)
-        out[:] = pad(vector.reshape(parts, -1, 1), size, 1)[:, 0]
-        return self._keep(out)
+    def _pack_table(self, table: Floats) -> None:
+        values: NDArray[Any] = table
+        scale = np.float32(0)
+        if self.format.precision != "fp32":
+            values, scale = to_int16(table)
+        positions, levels, units = table.shape
+        kept = aligned_bytes(positions * levels * self.dim * values.itemsize).view(values.dtype)
+        kept.reshape(positions, levels, self.dim)[:, :, :units] = values
+        self._kept.append(kept)
+        self.voice[plan.TABLE] = kept.ctypes.data
+        self.voice[plan.TABLE_SCALE] = scale.view(np.int32)
 
-    def _pack_sample_level(self) -> None:
-        net, row, dim = self.network, self.voice, self.dim
-        row[plan.DIM], row[plan.LEVELS] = dim, net.q_levels
-        row[plan.TIERS], row[plan.LAYERS] = len(net.tiers), len(net.tiers[0].cells)
-        row[plan.POSITIONS] = len(net.table)
-        table = aligned(net.table.shape[0] * net.q_levels * dim)
-        table.reshape(*net.table.shape[:2], dim)[:, :, : net.dim] = net.table
-        row[plan.TABLE] = self._keep(table)
-        row[plan.HIDDEN_WEIGHT] = self._matrix(net.hidden_weight, dim, dim)
-        row[plan.HIDDEN_BIAS] = self._vector(net.hidden_bias, dim)
-        row[plan.OUTPUT_WEIGHT] = self._matrix(net.output_weight, self.levels, dim)
-        row[plan.OUTPUT_BIAS] = self._vector(net.output_bias, self.levels)
-
-    def _pack_tier(self, k: int) -> None:
-        tier, row, dim = self.network.tiers[k], self.tiers[k], self.dim
-        columns = padded(tier.frame_size, COLUMNS)
-        row[plan.FRAME_SIZE], row[plan.RATIO], row[plan.INPUT_COLUMNS] = tier.frame_size, tier.ratio, columns
-        row[plan.INPUT_WEIGHT] = self._matrix(tier.input_weight, dim, columns)
-        row[plan.INPUT_BIAS] = self._vector(tier.input_bias, dim)
-        row[plan.UPSAMPLE_WEIGHT] = self._matrix(tier.upsample_weight, dim, dim, tier.ratio)
-        row[plan.UPSAMPLE_BIAS] = self._vector(self._upsample_bias(k, tier), dim, tier.ratio)
-
-    def _upsample_bias(self, k: int, tier: Tier) -> Floats:
-        """With the input bias of the tier below folded in: its vectors then arrive ready to be summed onto."""
-        if k == 0:
-            return tier.upsample_bias
-        return tier.upsample_bias + np.tile(self.network.tiers[k - 1].input_bias, tier.ratio)
-
-    def _pack_cells(self, k: int) -> None:
-        dim = self.dim
-        for row, cell in zip(self.layers[k], self.network.tiers[k].cells, strict=True):
-            row[plan.WEIGHT_IH] = self._matrix(cell.weight_ih, dim, dim, 3)
-            row[plan.WEIGHT_HH] = self._matrix(cell.weight_hh, dim, dim, 3)
-            row[plan.BIAS_IH] = self._vector(cell.bias_ih, dim, 3)
-            row[plan.BIAS_HH] = self._vector(cell.bias_hh, dim, 3)
-
-
-def pad(parts: Floats, rows: int, columns: int) -> Floats:
-    """[P, R, C] -> [P * rows, columns], zeros where there was nothing."""
-    out = np.zeros((parts.shape[0], rows, columns), np.float32)
-    out[:, : parts.shape[1], : parts.shape[2]] = parts
-    return out.reshape(-1, columns)
+    def _pack_tier(self, network: Network, k: int, tier: Tier) -> None:
+        row = self.tiers[k]
+        row[plan.FRAME_SIZE], row[plan.RATIO] = tier.frame_size, tier.ratio
+        row[plan.INPUT_COLUMNS] = padded(tier.frame_size, COLUMNS)
+        # A lower tier's input bias is folded into the upsampling above it: its vectors arrive ready to be added.
+        is_top = k + 1 == len(network.tiers)
+        own = tier.input_bias if is_top else np.zeros_like(tier.input_bias)
+        below = np.tile(network.tiers[k - 1].input_bias, tier.ratio) if k else np.float32(0)
+        row[plan.INPUT_MATRIX] = self._matrix(tier.input_weight, own, kind=plan.FP32)
+        row[plan.UPSAMPLE_MATRIX] = self._matrix(tier.upsample_weight, tier.upsample_bias + below, tier.ratio)

@@ -2,7 +2,7 @@
 
 Rows rather than arrays of arrays, because voices differ in dim, tiers and layers, and one compiled kernel
 serves them all. Every buffer behind an address is 64-byte aligned float32 unless it says otherwise, and
-padded: dims and logits to 64, frames to an even count.
+padded: dims and logits to whole blocks of 64, frames to 4.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ WINDOW = 4096
     NOISE_KEY,  # its second one, for chaos, so that no draw depends on it
     UNITS,  # its dim without padding
     POSITIONS,  # the lowest frame size: how many tokens the table looks up
-    TABLE,
-    HIDDEN_WEIGHT,
-    HIDDEN_BIAS,
-    OUTPUT_WEIGHT,
-    OUTPUT_BIAS,
+    TABLE,  # [positions, levels, dim], float32 or int16
+    TABLE_SCALE,  # float32 bits: what an int16 of the table counts; 0: the table is float32
+    QUANTIZED,  # how its matrices want their activations: FLOATS, BYTES or SHORTS
+    HIDDEN_MATRIX,  # also what tells voices of one checkpoint from others
+    OUTPUT_MATRIX,
     DECODE,  # [levels]: a token's sample value
     STREAM,  # uint8 [WINDOW + BLOCK]: what the voice drew, newest last
     FORCED,  # uint8 [frames] to take in place of its own draws, or 0
     SIGNAL,  # the numbers below
     FRAME,  # a tier's input
-    X,
-    HIDDEN,
+    X,  # activation
+    HIDDEN,  # activation
     LOGITS,
     GATES_INPUT,
     GATES_STATE,
@@ -59,29 +59,50 @@ WINDOW = 4096
     SIGNALS,
 ) = range(15)
 
-# A tier's row. INPUT_BIAS is the top tier's; a lower tier's is folded into the upsampling bias above it.
+# A tier's row.
 (
     FRAME_SIZE,
     RATIO,
     INPUT_COLUMNS,
-    INPUT_WEIGHT,
-    INPUT_BIAS,
-    UPSAMPLE_WEIGHT,
-    UPSAMPLE_BIAS,
-    CONDITIONING,
+    INPUT_MATRIX,
+    UPSAMPLE_MATRIX,
+    CONDITIONING,  # [ratio, dim]
     HELD,  # [dim]: the state that freeze holds on to
     TIER_FIELDS,
-) = range(10)
+) = range(8)
 
 # A GRU layer's row.
 (
-    WEIGHT_IH,
-    WEIGHT_HH,
-    BIAS_IH,
-    BIAS_HH,
-    STATE,
+    MATRIX_IH,
+    MATRIX_HH,
+    STATE,  # activation
     LAYER_FIELDS,
-) = range(6)
+) = range(4)
+
+ROWS = 64
+"""Rows of a matrix that are worked on together."""
+
+# A matrix. WEIGHT's layout is its kind's (`gemv.py`); the last four are arrays [ROWS * BLOCKS].
+(
+    KIND,
+    COLUMNS,
+    BLOCKS,
+    WEIGHT,
+    BIAS,
+    SCALE,  # integers: what a unit of weight is
+    ROW_SUM,  # integers: int32, the sum of a row's weights
+    MATRIX_FIELDS,
+) = range(8)
+
+FP32, BF16, INT8_AVX512, INT8_AVX2, INT8_PORTABLE = range(5)
+"""Kinds of matrices."""
+
+# An activation: a vector that matrices are multiplied with. float32 [dim]; the same as unsigned bytes [dim], or
+# those in 16 bits; then what one of them counts (float32) and which of them is 0 (int32). In bytes a dim:
+QUANTIZED_AT, NUMBERS_AT = 4, 6
+NUMBER_BYTES = 64
+FLOATS, BYTES, SHORTS = range(3)
+"""What an activation is quantized to."""
 
 # A draw of a voice's noise stream is numbered sample, tier, layer, unit; bits up to each.
 NOISE_FRAME, NOISE_TIER, NOISE_LAYER = 18, 15, 12
