@@ -20,8 +20,9 @@ from ambientd.engine.kernels.reference import (
     texture_of,
     uniform,
 )
+from ambientd.engine.kernels.selftest import choose
 from ambientd.engine.mix import MixRamp
-from ambientd.engine.voice import Voice, pack
+from ambientd.engine.voice import Voice, network_of, pack
 from ambientd.engine.warm import random_checkpoint
 from ambientd.samplernn.checkpoint import Architecture
 from ambientd.types import BLOCK, Mix
@@ -57,7 +58,7 @@ def turned(blocks=BLOCKS, seed=0):
 
 def bank_of(checkpoint, seed=0):
     bank = Bank(1, 1)
-    bank.attach(0, Voice(checkpoint.info, pack(checkpoint), seed))
+    bank.attach(0, Voice(checkpoint.info, pack(checkpoint, choose("fp32")), seed))
     return bank
 
 
@@ -73,7 +74,7 @@ def tokens_of(bank, mixes):
 def test_teacher_forced_draws_are_the_references(checkpoint):
     q = checkpoint.card.architecture.q_levels
     tokens = np.random.default_rng(5).integers(0, q, (BLOCKS, BLOCK), np.uint8)
-    bank, reference, ramp = bank_of(checkpoint), ReferenceVoice(pack(checkpoint).network), MixRamp(1, 1)
+    bank, reference, ramp = bank_of(checkpoint), ReferenceVoice(network_of(checkpoint)), MixRamp(1, 1)
     same = []
     for mix, block in zip(turned(), tokens, strict=True):
         ramp.advance(mix)
@@ -90,7 +91,7 @@ def test_teacher_forced_draws_are_the_references(checkpoint):
 
 
 def test_a_free_running_voice_is_the_references(checkpoint):
-    reference, ramp = ReferenceVoice(pack(checkpoint).network), MixRamp(1, 1)
+    reference, ramp = ReferenceVoice(network_of(checkpoint)), MixRamp(1, 1)
     for mix in turned():
         ramp.advance(mix)
         render_block([reference], ramp)
@@ -99,7 +100,7 @@ def test_a_free_running_voice_is_the_references(checkpoint):
 
 def test_at_neutral_values_it_is_the_plain_model(checkpoint):
     """The reference's plain model never touches what texture adds."""
-    reference = ReferenceVoice(pack(checkpoint).network)
+    reference = ReferenceVoice(network_of(checkpoint))
     for n in range(BLOCKS * BLOCK):
         z = reference.logits(reference.tokens).astype(np.float64)
         reference.tokens.append(draw(z, uniform(reference.key, n)))
