@@ -81,7 +81,8 @@ class Audio(StrictModel):
 
 class Engine(StrictModel):
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    precision: Literal["fp32"] = "fp32"
+    precision: Literal["auto", "int8", "bf16", "fp32"] = "auto"
+    """Of the models' arithmetic: int8 is fastest and what auto takes, fp32 is exact and six times slower."""
     memory_limit_mb: int = Field(4096, ge=256)
     """The generator is stopped and started again rather than let to eat more."""
     seed: int | None = Field(None, ge=0, lt=2**63)

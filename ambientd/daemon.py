@@ -352,6 +352,7 @@ class Daemon:
             values_fd=self._cells_segment.fd,
             cells={p.id: self.parameters.index(p.id) for p in self.parameters},
             status_fd=self._generator_segment.fd,
+            precision=self.config.engine.precision,
             memory_limit_mb=self.config.engine.memory_limit_mb,
         )
         return Child.spawn(GENERATOR, config.to_json(), config.fds)
@@ -397,6 +398,8 @@ class Daemon:
         elif kind == "failed":
             self._slot_state(event.get("slot"), f"failed: {event['what']}")
             self._say(f"generator: {event['what']}. {event['remedy']}".rstrip(". ") + ".")
+        elif kind == "notice":
+            self._say(f"generator: {event['what']}")
         elif kind == "mashup" and event["state"] != "running":
             self._say(f"mashup {event['name']}: {event['state']}, {event['reason']}")
 

@@ -45,6 +45,7 @@ def register(group: click.Group) -> None:
 @click.option("--chaos", type=click.FloatRange(0, 1), default=0.0, help="Noise in the models' memory: 0 none, to 1.")
 @click.option("--rate", type=click.IntRange(8000, 384_000), help="Resample to this rate.  [default: the models']")
 @click.option("--channels", type=click.IntRange(1, 8), default=1, show_default=True)
+@click.option("--precision", type=click.Choice(("auto", "int8", "bf16", "fp32")), default="auto", show_default=True)
 def render(
     models: tuple[str, ...],
     seconds: float,
@@ -58,6 +59,7 @@ def render(
     chaos: float,
     rate: int | None,
     channels: int,
+    precision: str,
 ) -> None:
     """Make an audio file of one or several models, as fast as this machine can."""
     from ambientd.engine.offline import render_blocks
@@ -65,7 +67,7 @@ def render(
     from ambientd.samplernn.library import resolve_local
 
     _check_output(out)
-    loader = VoiceLoader()
+    loader = VoiceLoader(precision)
     voices = [loader.load(resolve_local(model), seed + slot) for slot, model in enumerate(models)]
     chosen, controls = _mashup(mashup, sets, tuple(voice.info for voice in voices))
     inner = {"temperature": temperature, "stretch": stretch, "freeze": freeze, "chaos": chaos}

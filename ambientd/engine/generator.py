@@ -21,6 +21,7 @@ import numpy as np
 from ambientd.engine.conductor import Conductor, Request, Slots
 from ambientd.engine.engine import Engine
 from ambientd.engine.generator_config import GeneratorConfig, GeneratorStatus, SlotConfig
+from ambientd.engine.kernels import selftest
 from ambientd.engine.mix import equal_gain, slot_mix
 from ambientd.engine.voice import Voice, VoiceLoader
 from ambientd.errors import AmbientdError, CheckpointError, PluginError, UsageError
@@ -49,7 +50,9 @@ class Generator:
         self._ring = Ring(Segment.attach(config.ring_fd), config.ring_frames, config.channels)
         self._parameters = Values(Segment.attach(config.values_fd), max(config.cells.values()) + 1)
         self._status = Values(Segment.attach(config.status_fd), len(GeneratorStatus))
-        self._loader = VoiceLoader()
+        self._loader = VoiceLoader(config.precision)
+        for line in selftest.fallbacks:
+            link.send({"event": "notice", "what": line})
         self._orders: queue.SimpleQueue[SlotConfig] = queue.SimpleQueue()
         self._loaded: queue.SimpleQueue[tuple[SlotConfig, Voice]] = queue.SimpleQueue()
         self._conductor: Conductor | None = None

@@ -6,6 +6,7 @@ Commands, JSON lines down, after the configuration (a `GeneratorConfig`); slots 
 Events, JSON lines up:
     {"event": "ready"}                                                       the first block is about to be rendered
     {"event": "loaded", "slot": 0, "id": "..."}                              {"event": "unloaded", "slot": 0}
+    {"event": "notice", "what": "..."}                                       to be told, nothing failed
     {"event": "mashup", "name": "blend", "state": "running", "reason": ""}   running, failing, replaced (see conductor)
     {"event": "failed", "what": "...", "remedy": "...", "exit_code": 4, "slot": 0}    slot only where one is meant
 A command that fails changes nothing. A "failed" at the start ends the process only when no voice is left.
@@ -63,6 +64,8 @@ class GeneratorConfig:
     mashup: str = ""
     """Empty: every voice plays on its own."""
     mashup_options: Mapping[str, Any] = field(default_factory=dict)
+    precision: str = "auto"
+    """auto, int8, bf16 or fp32."""
     memory_limit_mb: int = 0
     """0: none."""
 

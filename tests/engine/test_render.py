@@ -107,3 +107,9 @@ def test_bench_lists_the_engine_beside_the_eager_loop():
     found = {(row["precision"], row["voices"], row["checkpoints"]) for row in rows}
     assert found == {("eager", 1, 1), ("fp32", 1, 1), ("fp32", 2, 1), ("fp32", 2, 2)}
     assert all(row["dim"] == 32 and row["threads"] == 1 and row["xrt"] > 0 for row in rows)
+
+
+def test_precision_changes_the_music_only_where_it_rounds(render):
+    files = {name: render("--seconds", 0.2, "--precision", name)[2] for name in ("auto", "int8", "bf16", "fp32")}
+    assert files["auto"] == files["int8"]
+    assert len(set(files.values())) == 3
