@@ -27,7 +27,7 @@ from ambientd.config import Config
 from ambientd.control.osc import OscServer
 from ambientd.engine.generator_config import MODULE as GENERATOR
 from ambientd.engine.generator_config import GeneratorConfig, GeneratorStatus, SlotConfig
-from ambientd.errors import CheckpointError
+from ambientd.errors import CheckpointError, UsageError
 from ambientd.ipc.child import Child, Message
 from ambientd.ipc.memory import Segment
 from ambientd.ipc.ring import Ring
@@ -147,7 +147,8 @@ class Daemon:
                 *(self._process(role) for role in (self.generator, self.player)),
             ],
             "slots": [
-                {"slot": s.number, "id": s.id, "title": s.card.album.title, "state": s.state} for s in self.slots
+                {"slot": s.number, "id": s.id, "title": s.card.album.title, "seed": s.seed, "state": s.state}
+                for s in self.slots
             ],
             "mashup": self.mashup,
             "playing": self._control[PlayerControl.PLAYING] > 0,
@@ -184,6 +185,14 @@ class Daemon:
         self.parameters.point("mashup", f"mashup/{name}")
         if self.generator.child:
             self.generator.child.send({"cmd": "select", "name": name, "options": self._mashup_options[name]})
+
+    def reprime(self, slot: int, seed: int | None = None) -> None:
+        """Let a slot's voice start over from a piece of its album, with this seed or one of its own making."""
+        if slot not in (s.number for s in self.slots):
+            raise UsageError(f"slot {slot} is empty", "Only a voice can start over")
+        if self.generator.child:
+            seeded = {} if seed is None else {"seed": seed}
+            self.generator.child.send({"cmd": "reprime", "slot": slot - 1, **seeded})
 
     def _fade_to(self, playing: int, seconds: float) -> None:
         self._control[PlayerControl.FADE_SECONDS] = seconds
@@ -394,7 +403,7 @@ class Daemon:
         if kind == "ready":
             self.generator.ready()
         elif kind == "loaded":
-            self._slot_state(event["slot"], "playing")
+            self._slot_state(event["slot"], "playing", event["seed"])
         elif kind == "failed":
             self._slot_state(event.get("slot"), f"failed: {event['what']}")
             self._say(f"generator: {event['what']}. {event['remedy']}".rstrip(". ") + ".")
@@ -403,10 +412,11 @@ class Daemon:
         elif kind == "mashup" and event["state"] != "running":
             self._say(f"mashup {event['name']}: {event['state']}, {event['reason']}")
 
-    def _slot_state(self, index: int | None, state: str) -> None:
+    def _slot_state(self, index: int | None, state: str, seed: int | None = None) -> None:
         for slot in self.slots:
             if index is not None and slot.number == index + 1:
                 slot.state = state
+                slot.seed = slot.seed if seed is None else seed
 
     def _process(self, supervised: Supervised) -> dict[str, Any]:
         return {

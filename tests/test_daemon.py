@@ -183,6 +183,19 @@ def test_osc_plays_it(run):
     assert daemon.stop()[1] == 0
 
 
+def test_a_voice_starts_over_with_the_seed_it_is_told(run):
+    daemon = run('slots=[{model="calm", stretch=2, seed=3}]')
+    assert daemon.until(makes_new_sound)["slots"][0]["seed"] == 3
+    daemon.osc("/ambientd/slot/1/seed", 5)
+    daemon.until(lambda s: s["slots"][0]["seed"] == 5)
+    daemon.osc("/ambientd/slot/1/reprime")
+    daemon.until(lambda s: s["slots"][0]["seed"] not in (3, 5))
+    daemon.osc("/ambientd/slot/2/reprime")
+    status = daemon.until(lambda s: s["osc"]["rejected"] == 1)
+    assert status["slots"][0]["state"] == "playing"
+    assert daemon.stop()[1] == 0
+
+
 @pytest.mark.skipif(not shutil.which("oscsend"), reason="liblo's oscsend is not installed")
 def test_liblo_is_understood(run):
     daemon = run('slots=[{model="calm"}]')

@@ -1,15 +1,18 @@
 """The OSC server: datagrams in, parameters moved, queries answered. Supervisor, inside its selector loop.
 
-Under `/ambientd`: ping, info, play [seconds], stop [seconds], panic 1|0, mashup/select name, and every
-parameter by its id. A parameter takes a position 0..1 of its knob, `<address>/value` its own unit. Without
-an argument an address answers (except play and stop, which act). A message that is wrong in any way changes
-nothing and is counted. A bundle is handled at once, whatever its time tag: this instrument is played live.
+Under `/ambientd`: ping, info, play [seconds], stop [seconds], panic 1|0, mashup/select name,
+slot/<n>/reprime (its voice starts over from a piece of its album), slot/<n>/seed number (the same, repeatable),
+and every parameter by its id. A parameter takes a position 0..1 of its knob, `<address>/value` its own unit.
+Without an argument an address answers (except play, stop and reprime, which act). A message that is wrong in
+any way changes nothing and is counted. A bundle is handled at once, whatever its time tag: this instrument is
+played live.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import re
 import socket
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -26,6 +29,7 @@ ROOT = "/ambientd/"
 DATAGRAMS_PER_WAKE_UP = 64
 """A flood of messages must leave the supervisor time for its other work."""
 LONGEST_FADE = 600.0
+_OF_SLOT = re.compile(r"slot/([1-9][0-9]{0,3})/(reprime|seed)")
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +43,7 @@ class Instrument(Protocol):
     def parameters(self) -> ParameterTable: ...
 
     def info(self) -> Mapping[str, Any]:
-        """What JSON can hold; among it `mashup`, the selected one's name, and `panic`, whether it is on."""
+        """What JSON can hold; among it `mashup`, the selected one's name, `panic`, whether it is on, and `slots`."""
         ...
 
     def play(self, fade: float | None) -> None: ...
@@ -49,6 +53,10 @@ class Instrument(Protocol):
     def panic(self, on: bool) -> None: ...
 
     def select_mashup(self, name: str) -> None: ...
+
+    def reprime(self, slot: int, seed: int | None) -> None:
+        """slot: numbered from 1."""
+        ...
 
 
 class OscServer:
@@ -155,8 +163,11 @@ class _Tree:
         if not address.startswith(ROOT):
             raise RejectedValue(f"addresses begin with {ROOT}")
         id = address.removeprefix(ROOT)
-        command = self._commands.get(id)
-        return command(arguments) if command else self._parameter(id, arguments)
+        if command := self._commands.get(id):
+            return command(arguments)
+        if found := _OF_SLOT.fullmatch(id):
+            return (self._reprime if found[2] == "reprime" else self._seed)(int(found[1]), arguments)
+        return self._parameter(id, arguments)
 
     def _parameter(self, id: str, arguments: list[Any]) -> Reply:
         table = self._instrument.parameters
@@ -196,6 +207,24 @@ class _Tree:
         if len(arguments) != 1 or not isinstance(arguments[0], str):
             raise RejectedValue(f"one name is wanted, not {arguments!r}")
         self._instrument.select_mashup(arguments[0])
+        return None
+
+    def _reprime(self, slot: int, arguments: list[Any]) -> Reply:
+        # A button of a control surface sends 1 when it is pressed and 0 when it is let go.
+        if not arguments or _number(arguments, truth=True) > 0:
+            self._instrument.reprime(slot, None)
+        return None
+
+    def _seed(self, slot: int, arguments: list[Any]) -> Reply:
+        if not arguments:
+            seeds = [s["seed"] for s in self._instrument.info()["slots"] if s["slot"] == slot]
+            if not seeds:
+                raise RejectedValue(f"slot {slot} is empty")
+            return (seeds[0],)
+        number = _number(arguments)
+        if not number.is_integer() or number < 0:
+            raise RejectedValue(f"a seed is a whole number from 0 on, not {arguments[0]!r}")
+        self._instrument.reprime(slot, int(arguments[0]))
         return None
 
 

@@ -32,6 +32,10 @@ class Engine:
         """Who is in each slot. A voice that is about to leave is still there."""
         return tuple(voice.info if voice else None for voice in self._bank.slots)
 
+    def occupant(self, slot: int) -> Voice | None:
+        """Who plays in the slot, or is about to."""
+        return self._wanted[slot] if slot in self._wanted else self._bank.slots[slot]
+
     def place(self, slot: int, voice: Voice | None) -> None:
         """Put `voice` into `slot`, or empty it. One that plays there fades out over the next block first."""
         if voice and voice.info.sample_rate != self.sample_rate:

@@ -13,6 +13,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,7 @@ from ambientd.engine.engine import Engine
 from ambientd.engine.generator_config import GeneratorConfig, GeneratorStatus, SlotConfig
 from ambientd.engine.kernels import selftest
 from ambientd.engine.mix import equal_gain, slot_mix
-from ambientd.engine.voice import Voice, VoiceLoader
+from ambientd.engine.voice import Voice, VoiceLoader, next_seed, reopen
 from ambientd.errors import AmbientdError, CheckpointError, PluginError, UsageError
 from ambientd.ipc.child import ParentLink
 from ambientd.ipc.memory import Segment
@@ -37,6 +39,16 @@ MakeMashup = Callable[[str, Mapping[str, Any], Slots], Mashup]
 """(name, options, slots) -> a mashup, or AmbientdError."""
 COLLECT_EVERY = 256
 """Blocks between two passes of the garbage collector, which is off otherwise: it would pause at any moment."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """A voice that the loader is to make. replaces: only for as long as its checkpoint is the one in the slot."""
+
+    slot: int
+    id: str
+    make: Callable[[], Voice]
+    replaces: Voice | None = None
 
 
 class Generator:
@@ -53,8 +65,8 @@ class Generator:
         self._loader = VoiceLoader(config.precision)
         for line in selftest.fallbacks:
             link.send({"event": "notice", "what": line})
-        self._orders: queue.SimpleQueue[SlotConfig] = queue.SimpleQueue()
-        self._loaded: queue.SimpleQueue[tuple[SlotConfig, Voice]] = queue.SimpleQueue()
+        self._orders: queue.SimpleQueue[Order] = queue.SimpleQueue()
+        self._loaded: queue.SimpleQueue[tuple[Order, Voice]] = queue.SimpleQueue()
         self._conductor: Conductor | None = None
         self._mashup_cells: Mapping[str, int] = {}
         self._slot_cells = [
@@ -139,7 +151,10 @@ class Generator:
                 self._select(name, command.get("options", {}))
             case {"cmd": "load", "slot": int(slot), "id": str(id), "path": str(path), "seed": int(seed)}:
                 self._check_slot(slot)
-                self._orders.put(SlotConfig(slot, id, path, seed))
+                self._orders.put(self._order(SlotConfig(slot, id, path, seed)))
+            case {"cmd": "reprime", "slot": int(slot)}:
+                self._check_slot(slot)
+                self._reprime(slot, command.get("seed"))
             case {"cmd": "unload", "slot": int(slot)}:
                 self._check_slot(slot)
                 self._engine.place(slot, None)
@@ -179,14 +194,12 @@ class Generator:
 
     def _load_first_voices(self) -> None:
         failures: list[AmbientdError] = []
-        for order in self._config.slots:
+        for order in map(self._order, self._config.slots):
             try:
-                self._engine.place(order.slot, self._open(order))
+                self._place(order, self._make(order))
             except AmbientdError as error:
                 failures.append(error)
                 self._report_failure(error, order.slot)
-            else:
-                self._link.send({"event": "loaded", "slot": order.slot, "id": order.id})
         if failures and len(failures) == len(self._config.slots):
             raise failures[0]
 
@@ -195,13 +208,24 @@ class Generator:
         while True:
             order = self._orders.get()
             try:
-                self._loaded.put((order, self._open(order)))
+                self._loaded.put((order, self._make(order)))
             except AmbientdError as error:
                 self._report_failure(error, order.slot)
 
-    def _open(self, order: SlotConfig) -> Voice:
+    def _order(self, config: SlotConfig) -> Order:
+        return Order(config.slot, config.id, partial(self._loader.load, Path(config.path), config.seed))
+
+    def _reprime(self, slot: int, seed: int | None) -> None:
+        """Let the slot's voice start over from a piece of its album; it fades out when the new one is ready."""
+        voice = self._engine.occupant(slot)
+        if voice is None:
+            raise UsageError(f"slot {slot + 1} is empty", "Only a voice can start over")
+        make = partial(reopen, voice, next_seed(voice.seed) if seed is None else seed)
+        self._orders.put(Order(slot, voice.info.id, make, voice))
+
+    def _make(self, order: Order) -> Voice:
         try:
-            return self._loader.load(Path(order.path), order.seed)
+            return order.make()
         except MemoryError:
             raise CheckpointError(
                 f"there is no memory left for {order.id!r}", "Raise engine.memory_limit_mb, or play fewer models"
@@ -213,9 +237,13 @@ class Generator:
                 order, voice = self._loaded.get_nowait()
                 self._attempt(self._place, order, voice, slot=order.slot)
 
-    def _place(self, order: SlotConfig, voice: Voice) -> None:
+    def _place(self, order: Order, voice: Voice) -> None:
+        if order.replaces:
+            present = self._engine.occupant(order.slot)
+            if present is None or present.packed is not order.replaces.packed:
+                return  # unloaded or replaced by another model meanwhile
         self._engine.place(order.slot, voice)
-        self._link.send({"event": "loaded", "slot": order.slot, "id": order.id})
+        self._link.send({"event": "loaded", "slot": order.slot, "id": order.id, "seed": voice.seed})
 
     def _report_failure(self, error: AmbientdError, slot: int | None) -> None:
         event = {"event": "failed", "what": error.what, "remedy": error.remedy, "exit_code": error.exit_code}

@@ -3,9 +3,10 @@
 Commands, JSON lines down, after the configuration (a `GeneratorConfig`); slots count from 0 here:
     {"cmd": "select", "name": "blend", "options": {...}}
     {"cmd": "load", "slot": 0, "id": "...", "path": "...", "seed": 7}       {"cmd": "unload", "slot": 0}
+    {"cmd": "reprime", "slot": 0, "seed": 7}             start over with this seed; without one, with the next
 Events, JSON lines up:
     {"event": "ready"}                                                       the first block is about to be rendered
-    {"event": "loaded", "slot": 0, "id": "..."}                              {"event": "unloaded", "slot": 0}
+    {"event": "loaded", "slot": 0, "id": "...", "seed": 7}                   {"event": "unloaded", "slot": 0}
     {"event": "notice", "what": "..."}                                       to be told, nothing failed
     {"event": "mashup", "name": "blend", "state": "running", "reason": ""}   running, failing, replaced (see conductor)
     {"event": "failed", "what": "...", "remedy": "...", "exit_code": 4, "slot": 0}    slot only where one is meant

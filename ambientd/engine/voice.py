@@ -36,6 +36,9 @@ class Voice:
     def __init__(self, info: VoiceInfo, packed: PackedNetwork, seed: int) -> None:
         self.info = info
         self.packed = packed
+        self.seed = seed
+        self.primes: Tokens = np.zeros((0, 0), np.uint8)
+        """[places, n]: what the checkpoint has to prime with."""
         self._kept: list[Floats] = []
         self.stream = np.full(plan.WINDOW + BLOCK, silence(info.q_levels), np.uint8)
         self.row: NDArray[np.int64] = packed.voice.copy()
@@ -96,8 +99,22 @@ class Voice:
 
 def open_voice(checkpoint: Checkpoint, seed: int, packed: PackedNetwork | None = None) -> Voice:
     """A voice that has heard a piece of its album and goes on from there. packed: another voice's, to be shared."""
-    voice = Voice(checkpoint.info, packed or pack(checkpoint), seed)
-    prime(voice, choose_prime(checkpoint.prime, seed, voice.packed.context))
+    return _primed(Voice(checkpoint.info, packed or pack(checkpoint), seed), checkpoint.prime)
+
+
+def reopen(voice: Voice, seed: int) -> Voice:
+    """Another voice of the same checkpoint and weights, primed anew. Loading thread, while `voice` may be playing."""
+    return _primed(Voice(voice.info, voice.packed, seed), voice.primes)
+
+
+def next_seed(seed: int) -> int:
+    """For a voice that starts over: other than before, and the same again when the performance is repeated."""
+    return stream_key(seed) >> 1
+
+
+def _primed(voice: Voice, primes: Tokens) -> Voice:
+    voice.primes = primes
+    prime(voice, choose_prime(primes, voice.seed, voice.packed.context))
     return voice
 
 

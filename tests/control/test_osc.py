@@ -22,7 +22,7 @@ from pythonosc.osc_message_builder import OscMessageBuilder
 
 from ambientd.config import Osc
 from ambientd.control.osc import DATAGRAMS_PER_WAKE_UP, OscServer
-from ambientd.errors import DaemonError, PluginError
+from ambientd.errors import DaemonError, PluginError, UsageError
 from ambientd.parameters import Parameter, ParameterTable, builtin_parameters, mashup_parameters
 
 PATIENCE = 10.0
@@ -41,10 +41,12 @@ class Recorder:
     parameters: ParameterTable = field(default_factory=knobs)
     selected_mashup: str = "blend"
     panicked: bool = False
-    asked: list[tuple[str, Any]] = field(default_factory=list)
+    seeds: dict[int, int] = field(default_factory=lambda: {2: 2**40})
+    asked: list[tuple[Any, ...]] = field(default_factory=list)
 
     def info(self) -> dict[str, Any]:
-        return {"version": "1", "mashup": self.selected_mashup, "panic": self.panicked}
+        slots = [{"slot": slot, "seed": seed} for slot, seed in self.seeds.items()]
+        return {"version": "1", "mashup": self.selected_mashup, "panic": self.panicked, "slots": slots}
 
     def play(self, fade: float | None) -> None:
         self.asked.append(("play", fade))
@@ -59,6 +61,11 @@ class Recorder:
         if name != "other":
             raise PluginError(f"no mashup is called {name!r}")
         self.selected_mashup = name
+
+    def reprime(self, slot: int, seed: int | None) -> None:
+        if slot not in self.seeds:
+            raise UsageError(f"slot {slot} is empty")
+        self.asked.append(("reprime", slot, seed))
 
     def state(self) -> object:
         values = [self.parameters.get(parameter.id) for parameter in self.parameters]
@@ -122,6 +129,9 @@ def message(address: str, *values: Any) -> bytes:
         ("/ambientd/slot/2/temperature", 0, "slot/2/temperature", 0.5),
         ("/ambientd/slot/2/temperature/value", 1.25, "slot/2/temperature", 1.25),
         ("/ambientd/slot/2/gain/value", 99, "slot/2/gain", 2.0),
+        ("/ambientd/slot/1/stretch", 1.0, "slot/1/stretch", 8.0),
+        ("/ambientd/slot/1/freeze/value", 0.25, "slot/1/freeze", 0.25),
+        ("/ambientd/slot/2/chaos", 0.5, "slot/2/chaos", 1 / 11),
         ("/ambientd/mashup/weight/1", 0.5, "mashup/blend/weight/1", 0.5),
     ],
 )
@@ -145,6 +155,17 @@ def test_commands(wire: Wire) -> None:
     assert wire.ask("/ambientd/mashup/select") == ["other"]
     assert wire.ask("/ambientd/ping") == ["pong"]
     assert json.loads(wire.ask("/ambientd/info")[0]) == wire.instrument.info()
+
+
+def test_a_voice_starts_over(wire: Wire) -> None:
+    wire.send("/ambientd/slot/2/reprime")
+    wire.send("/ambientd/slot/2/reprime", 1.0)
+    wire.send("/ambientd/slot/2/reprime", 0.0)  # the button is let go
+    assert wire.instrument.asked == [("reprime", 2, None)] * 2
+    assert wire.ask("/ambientd/slot/2/seed") == [2**40]
+    wire.send("/ambientd/slot/2/seed", 7)
+    wire.send("/ambientd/slot/2/seed", 8.0)
+    assert wire.instrument.asked[2:] == [("reprime", 2, 7), ("reprime", 2, 8)]
 
 
 def test_answers_also_go_to_the_configured_port() -> None:
@@ -176,6 +197,12 @@ def test_answers_also_go_to_the_configured_port() -> None:
         ("/ambientd/mashup/select", [1]),
         ("/ambientd/mashup/select", ["nobody"]),
         ("/ambientd/ping", [1]),
+        ("/ambientd/slot/1/reprime", []),
+        ("/ambientd/slot/2/reprime", ["now"]),
+        ("/ambientd/slot/02/reprime", []),
+        ("/ambientd/slot/1/seed", []),
+        ("/ambientd/slot/2/seed", [-1]),
+        ("/ambientd/slot/2/seed", [0.5]),
     ],
 )
 def test_what_cannot_be_honoured_changes_nothing_and_is_counted(wire: Wire, address: str, values: list) -> None:

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from ambientd.engine.generator_config import MODULE, GeneratorConfig, GeneratorStatus, SlotConfig
+from ambientd.engine.offline import render_blocks
+from ambientd.engine.voice import VoiceLoader, next_seed
 from ambientd.ipc.child import Child
 from ambientd.ipc.memory import Segment
 from ambientd.ipc.ring import Ring
@@ -137,6 +139,32 @@ def test_what_fails_is_told_in_one_line_and_the_music_goes_on(rigged, model_file
     rig.child.send({"cmd": "select", "name": "blend", "options": {"wights": []}})
     rig.wait_for(event="failed", exit_code=3)
     assert min(level(rig.read(2 * RING))) > 1e-3
+
+
+def wait_for_piece(rig, piece):
+    """Keep playing until exactly this is heard."""
+    heard, end = np.zeros((0, 2), np.float32), time.monotonic() + DEADLINE
+    while True:
+        heard = np.concatenate((heard, rig.read(1024)))
+        starts = np.flatnonzero(heard[: 1 - len(piece), 0] == piece[0, 0])
+        if any((heard[n : n + len(piece)] == piece).all() for n in starts):
+            return
+        assert time.monotonic() < end, f"never heard; {rig.events}"
+
+
+def test_a_voice_starts_over_with_its_seed_or_the_next(rigged, model_files):
+    def played(seed):
+        """What a seed plays once it has faded in."""
+        blocks = render_blocks([VoiceLoader().load(model_files[0], seed)], None, {}, channels=2)
+        return np.concatenate([next(blocks) for _ in range(4)])[256:]
+
+    rig = rigged([slot(0, model_files[0])], mashup="")
+    for command, seed in (({"seed": 5}, 5), ({}, next_seed(5)), ({}, next_seed(next_seed(5))), ({"seed": 5}, 5)):
+        rig.child.send({"cmd": "reprime", "slot": 0, **command})
+        wait_for_piece(rig, played(seed))
+        rig.wait_for(event="loaded", slot=0, seed=seed)
+    rig.child.send({"cmd": "reprime", "slot": 2})
+    rig.wait_for(event="failed", what="slot 3 is empty")
 
 
 def test_a_full_ring_makes_it_wait(rigged, model_files):
