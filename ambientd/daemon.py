@@ -94,6 +94,8 @@ class Daemon:
         self.latency = LATENCIES[config.latency]
         self.mashup = config.mashup.name
         self.output: Message = {}
+        self.shed: list[str] = []
+        """What the generator does without because the machine is too slow for it."""
         self._mashup_options = self._check_mashups()
         self._sink_configs = self._check_sinks()
         self._started = time.monotonic()
@@ -156,6 +158,7 @@ class Daemon:
             "output": self.output,
             "sample_rate": self.sample_rate,
             "margin": round(made[GeneratorStatus.MARGIN], 3),
+            "governor": {"level": len(self.shed), "shed": self.shed},
             "ring_seconds": round((self._ring.written - self._ring.read) / self.sample_rate, 3),
             "underruns": int(self._counted(PlayerStatus.RING_UNDERRUNS)),
             "device_underflows": int(self._counted(PlayerStatus.UNDERFLOWS)),
@@ -402,11 +405,18 @@ class Daemon:
         kind = event["event"]
         if kind == "ready":
             self.generator.ready()
+            self.shed = []
         elif kind == "loaded":
             self._slot_state(event["slot"], "playing", event["seed"])
         elif kind == "failed":
             self._slot_state(event.get("slot"), f"failed: {event['what']}")
             self._say(f"generator: {event['what']}. {event['remedy']}".rstrip(". ") + ".")
+        elif kind == "governor":
+            self.shed = event["shed"]
+            if event["state"] == "shed":
+                self._say(f"too slow for everything, so {event['step']} rests for now")
+            elif event["state"] == "restored":
+                self._say(f"{event['step']} is back")
         elif kind == "notice":
             self._say(f"generator: {event['what']}")
         elif kind == "mashup" and event["state"] != "running":

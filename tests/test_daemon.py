@@ -183,6 +183,11 @@ def test_osc_plays_it(run):
     assert daemon.stop()[1] == 0
 
 
+def test_status_tells_what_the_governor_has_shed(run):
+    status = run('slots=[{model="calm"}]').until(makes_new_sound)
+    assert status["governor"] == {"level": 0, "shed": []}
+
+
 def test_a_voice_starts_over_with_the_seed_it_is_told(run):
     daemon = run('slots=[{model="calm", stretch=2, seed=3}]')
     assert daemon.until(makes_new_sound)["slots"][0]["seed"] == 3

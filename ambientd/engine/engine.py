@@ -8,6 +8,7 @@ engine.render(mix, out)                             # out: float32 [BLOCK, chann
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ambientd.arrays import Floats
 from ambientd.engine.bank import Bank
@@ -25,12 +26,19 @@ class Engine:
         self.sample_rate = sample_rate
         self._bank = Bank(slots, channels)
         self._wanted: dict[int, Voice | None] = {}
-        self._mix = Mix.solo(slots, channels)
+        self.mix = Mix.solo(slots, channels)
+        """What the last block came to, after empty slots were taken out."""
 
     @property
     def infos(self) -> tuple[VoiceInfo | None, ...]:
         """Who is in each slot. A voice that is about to leave is still there."""
         return tuple(voice.info if voice else None for voice in self._bank.slots)
+
+    @property
+    def present(self) -> NDArray[np.bool_]:
+        """[V]: which slots hold a voice that is not about to leave."""
+        slots = enumerate(self._bank.slots)
+        return np.array([voice is not None and slot not in self._wanted for slot, voice in slots])
 
     def occupant(self, slot: int) -> Voice | None:
         """Who plays in the slot, or is about to."""
@@ -51,9 +59,8 @@ class Engine:
         """One block towards `mix` -> out [BLOCK, C]. Raises InvalidMix or IncompatibleVoices, nothing done."""
         infos = self.infos
         validate(mix, infos, self.channels)
-        staying = [info is not None and slot not in self._wanted for slot, info in enumerate(infos)]
-        effective(mix, np.array(staying), self._mix)
-        self._bank.ramp.advance(self._mix)
+        effective(mix, self.present, self.mix)
+        self._bank.ramp.advance(self.mix)
         self._bank.render(out)
         self._exchange()
 

@@ -23,6 +23,7 @@ import numpy as np
 from ambientd.engine.conductor import Conductor, Request, Slots
 from ambientd.engine.engine import Engine
 from ambientd.engine.generator_config import GeneratorConfig, GeneratorStatus, SlotConfig
+from ambientd.engine.governor import ExtraVoices, Governor
 from ambientd.engine.kernels import selftest
 from ambientd.engine.mix import equal_gain, slot_mix
 from ambientd.engine.voice import Voice, VoiceLoader, next_seed, reopen
@@ -67,6 +68,8 @@ class Generator:
             link.send({"event": "notice", "what": line})
         self._orders: queue.SimpleQueue[Order] = queue.SimpleQueue()
         self._loaded: queue.SimpleQueue[tuple[Order, Voice]] = queue.SimpleQueue()
+        self._voices = ExtraVoices(self._engine)
+        self._governor = Governor([self._voices], config.ring_frames / config.sample_rate, self._report_governor)
         self._conductor: Conductor | None = None
         self._mashup_cells: Mapping[str, int] = {}
         self._slot_cells = [
@@ -88,9 +91,11 @@ class Generator:
         out = np.zeros((BLOCK, self._config.channels), np.float32)
         while True:
             self._wait_for_room()
+            began = time.perf_counter()
             self._take_voices()
             self._render(out)
             self._ring.write(out)
+            self._measure(time.perf_counter() - began)
             self._status[GeneratorStatus.BLOCKS] = self._block
             if self._block % COLLECT_EVERY == 0:
                 gc.collect()
@@ -108,7 +113,6 @@ class Generator:
             pause = step
 
     def _render(self, out: np.ndarray[Any, np.dtype[np.float32]]) -> None:
-        began = time.perf_counter()
         request = self._request()
         mix = self._conductor.mix(request) if self._conductor else equal_gain(request.slots, request.mix)
         try:
@@ -119,7 +123,6 @@ class Generator:
         self._block += 1
         if self._conductor:
             self._conductor.request(self._request())
-        self._measure(time.perf_counter() - began)
 
     def _request(self) -> Request:
         """The next block's clock, voices and live parameters."""
@@ -135,6 +138,8 @@ class Generator:
         before = self._status[GeneratorStatus.MARGIN] or margin
         self._status[GeneratorStatus.MARGIN] = before + smoothing * (margin - before)
         self._status[GeneratorStatus.LATE] += margin < 1
+        filled = (self._ring.frames - self._ring.free) / self._config.sample_rate
+        self._governor.observe(self._block * duration, margin, filled)
 
     # Commands
 
@@ -157,8 +162,7 @@ class Generator:
                 self._reprime(slot, command.get("seed"))
             case {"cmd": "unload", "slot": int(slot)}:
                 self._check_slot(slot)
-                self._engine.place(slot, None)
-                self._link.send({"event": "unloaded", "slot": slot})
+                self._unload(slot)
             case _:
                 raise UsageError(f"the generator knows no command {dict(command)!r}")
 
@@ -217,7 +221,7 @@ class Generator:
 
     def _reprime(self, slot: int, seed: int | None) -> None:
         """Let the slot's voice start over from a piece of its album; it fades out when the new one is ready."""
-        voice = self._engine.occupant(slot)
+        voice = self._voices.occupant(slot)
         if voice is None:
             raise UsageError(f"slot {slot + 1} is empty", "Only a voice can start over")
         make = partial(reopen, voice, next_seed(voice.seed) if seed is None else seed)
@@ -239,11 +243,25 @@ class Generator:
 
     def _place(self, order: Order, voice: Voice) -> None:
         if order.replaces:
-            present = self._engine.occupant(order.slot)
+            present = self._voices.occupant(order.slot)
             if present is None or present.packed is not order.replaces.packed:
                 return  # unloaded or replaced by another model meanwhile
-        self._engine.place(order.slot, voice)
+        if not self._voices.place(order.slot, voice):
+            self._engine.place(order.slot, voice)
         self._link.send({"event": "loaded", "slot": order.slot, "id": order.id, "seed": voice.seed})
+
+    def _unload(self, slot: int) -> None:
+        if self._voices.place(slot, None):
+            self._governor.forget(self._voices.name_of(slot))
+        else:
+            self._engine.place(slot, None)
+            if self._governor.shed and not self._engine.present.any():
+                self._governor.take_back(self._block * BLOCK / self._config.sample_rate)
+        self._link.send({"event": "unloaded", "slot": slot})
+
+    def _report_governor(self, step: str, state: str, shed: list[str]) -> None:
+        event = {"event": "governor", "step": step, "state": state, "level": len(shed), "shed": shed}
+        self._link.send(event | {"margin": round(self._status[GeneratorStatus.MARGIN], 3)})
 
     def _report_failure(self, error: AmbientdError, slot: int | None) -> None:
         event = {"event": "failed", "what": error.what, "remedy": error.remedy, "exit_code": error.exit_code}

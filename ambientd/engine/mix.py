@@ -122,6 +122,20 @@ def effective(mix: Mix, present: NDArray[np.bool_], out: Mix) -> None:
     out.logits[alone, own[alone]] = 1
 
 
+def least_missed(mix: Mix, present: NDArray[np.bool_]) -> int | None:
+    """The slot of the voice whose absence is heard least; of equals the highest. None where only one plays.
+
+    mix: an `effective` one. A voice that others listen to, as to a blend's leader, is the last to go.
+    """
+    loaded = np.flatnonzero(present)
+    if loaded.size < 2:
+        return None
+    weights = mix.logits / mix.logits.sum(axis=1, keepdims=True)
+    share = np.abs(mix.gains).max(axis=1) @ weights
+    leads = [any(mix.history[j] == i for j in loaded if j != i) for i in range(present.size)]
+    return int(min(loaded, key=lambda i: (leads[i], share[i], -i)))
+
+
 class MixRamp:
     """The mix at a block's start and end; between them every value moves in a straight line.
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from ambientd.engine.engine import Engine
+from ambientd.engine.governor import ExtraVoices
 from ambientd.engine.kernels.plan import WINDOW
 from ambientd.engine.mix import InvalidMix
 from ambientd.engine.voice import VoiceLoader, choose_prime, open_voice
@@ -78,6 +79,23 @@ def test_emptying_the_slot_that_others_hear_leaves_them_playing(make_checkpoint)
     after = render(engine, mix, 6)
     assert engine.infos == (None, engine.infos[1], None, None)
     assert np.abs(after[-BLOCK:]).mean() > 1e-3
+
+
+def test_a_voice_that_rests_goes_on_where_it_was(make_checkpoint):
+    rested, steady = Engine(SLOTS, 1, 16_000), Engine(SLOTS, 1, 16_000)
+    for engine in (rested, steady):
+        engine.place(0, open_voice(make_checkpoint(), 7))
+        engine.place(1, open_voice(make_checkpoint(seed=1), 8))
+        render(engine, heard(0), 2)
+    extra, voice = ExtraVoices(rested), rested.occupant(1)
+    assert extra.shed() == "the voice in slot 2"
+    assert extra.shed() is None
+    render(rested, heard(0), 5)  # of which the first fades it out
+    assert rested.infos[1] is None
+    assert extra.occupant(1) is voice
+    extra.restore("the voice in slot 2")
+    render(steady, heard(1), 1)
+    assert (render(rested, heard(1), 3)[BLOCK:] == render(steady, heard(1), 3)[BLOCK:]).all()
 
 
 def test_a_bad_mix_is_refused_before_anything_moves(make_checkpoint):

@@ -18,6 +18,7 @@ from ambientd.ipc.ring import Ring
 from ambientd.ipc.values import Values
 from ambientd.parameters import ParameterTable, builtin_parameters, mashup_parameters
 from ambientd.plugin_manager import Plugins
+from ambientd.samplernn.checkpoint import save
 
 DEADLINE = 60.0
 RING = 4096
@@ -26,26 +27,27 @@ RING = 4096
 class Rig:
     """The supervisor's side of one generator."""
 
-    def __init__(self, slots, mashup="blend"):
+    def __init__(self, slots, mashup="blend", frames=RING, sample_rate=16_000, precision="auto"):
         blend = Plugins.discover().mashup("blend")
         parameters = [*builtin_parameters(4), *mashup_parameters("blend", blend.parameters)]
         values = Segment.create(Values.nbytes(len(parameters)))
         self.table = ParameterTable(parameters, Values(values, len(parameters)))
-        ring, status = Segment.create(Ring.nbytes(RING, 2)), Segment.create(Values.nbytes(len(GeneratorStatus)))
-        self.ring, self.status = Ring(ring, RING, 2), Values(status, len(GeneratorStatus))
+        ring, status = Segment.create(Ring.nbytes(frames, 2)), Segment.create(Values.nbytes(len(GeneratorStatus)))
+        self.ring, self.status = Ring(ring, frames, 2), Values(status, len(GeneratorStatus))
         self._segments = ring, status, values
         self.events: list[dict] = []
         config = GeneratorConfig(
             slots=slots,
             max_slots=4,
-            sample_rate=16_000,
+            sample_rate=sample_rate,
             channels=2,
             ring_fd=ring.fd,
-            ring_frames=RING,
+            ring_frames=frames,
             values_fd=values.fd,
             cells={parameter.id: self.table.index(parameter.id) for parameter in parameters},
             status_fd=status.fd,
             mashup=mashup,
+            precision=precision,
             memory_limit_mb=4096,
         )
         self.child = Child.spawn(MODULE, config.to_json(), config.fds)
@@ -165,6 +167,33 @@ def test_a_voice_starts_over_with_its_seed_or_the_next(rigged, model_files):
         rig.wait_for(event="loaded", slot=0, seed=seed)
     rig.child.send({"cmd": "reprime", "slot": 2})
     rig.wait_for(event="failed", what="slot 3 is empty")
+
+
+def test_it_sheds_voices_before_the_ring_is_dry_and_takes_them_back(rigged, tmp_path, make_checkpoint):
+    """At such a sample rate no machine keeps up with four such models."""
+    rate = 384_000
+    checkpoint = make_checkpoint(dim=256, frame_sizes=(4, 16), sample_rate=rate)
+    path = tmp_path / "big.safetensors"
+    save(path, checkpoint.card, checkpoint.tensors, checkpoint.prime)
+    slots = [slot(n, path, seed=n) for n in range(4)]
+    frames = rate // 2
+    rig = rigged(slots, mashup="", frames=frames, sample_rate=rate, precision="fp32")
+    end = time.monotonic() + DEADLINE
+    while rig.ring.available < 0.7 * frames:  # so does the player
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    while not any(event["event"] == "governor" for event in rig.events):
+        rig.read(256)
+    assert rig.ring.available > frames / 4
+    first = next(event for event in rig.events if event["event"] == "governor")
+    assert (first["step"], first["state"], first["level"]) == ("the voice in slot 4", "shed", 1)
+    rig.wait_for(event="governor", state="shed", level=3)
+    rig.child.send({"cmd": "unload", "slot": 2})
+    rig.wait_for(event="governor", state="gone", shed=["the voice in slot 4", "the voice in slot 2"])
+    rig.child.send({"cmd": "reprime", "slot": 1, "seed": 5})  # may well start over while it rests
+    rig.wait_for(event="loaded", slot=1, seed=5)
+    rig.child.send({"cmd": "unload", "slot": 0})
+    rig.wait_for(event="governor", step="the voice in slot 2", state="restored", level=1)
 
 
 def test_a_full_ring_makes_it_wait(rigged, model_files):

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from ambientd.engine.mix import InvalidMix, MixRamp, effective, equal_gain, pan_gains, slot_mix, validate
+from ambientd.engine.mix import InvalidMix, MixRamp, effective, equal_gain, least_missed, pan_gains, slot_mix, validate
 from ambientd.errors import IncompatibleVoices
 from ambientd.types import Mix
 
@@ -88,6 +88,23 @@ def test_an_empty_slot_is_nobody(infos):
     assert out.gains[:, 0].tolist() == [1, 0, 1]
     assert out.history.tolist() == [0, 1, 2]
     assert out.logits.tolist() == np.eye(3).tolist()
+
+
+def test_the_voice_that_is_missed_least():
+    everyone = np.ones(3, np.bool_)
+    mix = Mix.solo(3, 2)
+    mix.gains[:] = 0.5
+    assert least_missed(mix, everyone) == 2
+    mix.gains[1] = (0.1, -0.3)
+    assert least_missed(mix, everyone) == 1
+    assert least_missed(mix, np.array([True, False, True])) == 2
+    assert least_missed(mix, np.array([False, True, False])) is None
+
+    mix.gains[:] = ((0, 0), (1, 1), (0, 0))  # a blend: voice 1 leads, whatever its own weight
+    mix.history[:] = 1
+    mix.logits[1] = (3, 0, 1)
+    assert least_missed(mix, everyone) == 2
+    assert least_missed(mix, np.array([True, True, False])) == 0
 
 
 def test_the_ramp_goes_on_from_where_the_last_one_ended():
