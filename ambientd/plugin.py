@@ -74,7 +74,8 @@ class Mashup(ABC):
 
     @abstractmethod
     def next_mix(self, controls: Mapping[str, float], clock: BlockClock, mix: Mix) -> None:
-        """Fill `mix` for the block at `clock`. It holds the slots' own parameters on entry.
+        """Fill `mix` for the block at `clock`. It holds the slots' own parameters on entry: gains, temperature,
+        stretch, freeze and chaos are what the knobs say, and every voice hears and draws its own.
 
         controls: this mashup's parameters by id, in their own units. No I/O, no sleeping, no per-sample work.
         """
