@@ -18,7 +18,7 @@ from ambientd.arrays import Floats, Ints, Tokens
 from ambientd.engine.kernels import plan
 from ambientd.engine.kernels.activations import look_up, quantize
 from ambientd.engine.kernels.compiled import kernel
-from ambientd.engine.kernels.emit import bytes_at, float_from_bits, floats_at, fma, words_at
+from ambientd.engine.kernels.emit import bytes_at, float_from_bits, floats_at, fma, ints_at, shorts_at, words_at
 from ambientd.engine.kernels.gemv import multiply
 
 GROUP = 16
@@ -273,6 +273,26 @@ def _look_up_all(rows, ramp, s, work, members, count):
 
 
 @kernel
+def _find_places(activation, dim):
+    """Put an activation through a ReLU, and note where it is not 0; an even number of places."""
+    x, numbers = floats_at(activation), ints_at(activation + plan.NUMBERS_AT * dim)
+    places = shorts_at(activation + plan.QUANTIZED_AT * dim)
+    count, empty = 0, 0
+    for i in range(dim):
+        x[i] = max(x[i], _f(0))
+    for i in range(dim):
+        # Without a branch, which would be mispredicted: what is not counted is overwritten.
+        places[count] = i
+        count += x[i] > _f(0)
+    if count % 2:
+        while x[empty] > _f(0):
+            empty += 1
+        places[count] = empty
+        count += 1
+    numbers[0] = count
+
+
+@kernel
 def _predict(rows, ramp, a, s, work, members, count):
     """Logits of sample s of the block, for the `count` voices of one checkpoint, into their LOGITS."""
     voices, tiers = rows.voices, rows.tiers
@@ -289,7 +309,10 @@ def _predict(rows, ramp, a, s, work, members, count):
     _multiply_all(voices[lead, plan.HIDDEN_MATRIX], work, count)
     for i in range(count):
         voice = voices[members[i]]
-        quantize(voice[plan.HIDDEN], voice[plan.DIM], voice[plan.QUANTIZED], 1)
+        if voice[plan.HIDDEN_QUANTIZED] == plan.PLACES:
+            _find_places(voice[plan.HIDDEN], voice[plan.DIM])
+        else:
+            quantize(voice[plan.HIDDEN], voice[plan.DIM], voice[plan.HIDDEN_QUANTIZED], 1)
         work.inputs[i], work.outputs[i] = voice[plan.HIDDEN], voice[plan.LOGITS]
         voice[plan.POSITION] += 1
     _multiply_all(voices[lead, plan.OUTPUT_MATRIX], work, count)

@@ -101,6 +101,18 @@ def bytes_at(typingctx, address):
 
 
 @intrinsic
+def shorts_at(typingctx, address):
+    """A C pointer to uint16 at an int64 address."""
+    return _pointer(types.uint16)
+
+
+@intrinsic
+def ints_at(typingctx, address):
+    """A C pointer to int32 at an int64 address."""
+    return _pointer(types.int32)
+
+
+@intrinsic
 def words_at(typingctx, address):
     """A C pointer to int64 at an int64 address."""
     return _pointer(types.int64)

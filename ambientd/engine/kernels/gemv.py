@@ -43,7 +43,7 @@ from ambientd.engine.kernels.emit import (
     vector,
     words_at,
 )
-from ambientd.engine.kernels.plan import BF16, FP32, INT8_AVX2, INT8_AVX512, INT8_PORTABLE
+from ambientd.engine.kernels.plan import BF16, BF16_SPARSE, FP32, INT8_AVX2, INT8_AVX512, INT8_PORTABLE
 from ambientd.engine.kernels.processor import FEATURES, SUPPORTED, WANTED
 
 ROWS = plan.ROWS
@@ -64,6 +64,8 @@ class Kind:
     is_float = False
     supported = True
 
+    most_columns = 4
+
     @property
     def sum_type(self) -> ir.VectorType:
         return vector(F32 if self.is_float else I32, self.lanes)
@@ -72,6 +74,15 @@ class Kind:
     def unroll(self) -> int:
         """Steps in flight with sums of their own. Fixed for floats, or the order of adding would vary."""
         return 2 if self.is_float else 1
+
+    def steps(self, builder: Any, x: Any, columns: Any) -> Any:
+        """How many times `unroll` steps there are, for an activation of so many columns."""
+        return builder.udiv(columns, constant(self.group * self.unroll))
+
+    def group_at(self, builder: Any, x: Any, columns: Any, step: Any) -> tuple[Any, Any]:
+        """(the group of columns that a step takes, the address of their x)."""
+        xs = x if self.is_float else offset(builder, x, columns, plan.QUANTIZED_AT)
+        return step, offset(builder, xs, step, self.group * self.x_bytes)
 
     def x(self, builder: Any, address: Any) -> Any:
         """A group of x, in every lane."""
@@ -112,6 +123,32 @@ class Bf16(Kind):
         for factor, weights in zip(x, (low, high), strict=True):
             total = multiply_add(builder, factor, builder.bitcast(weights, self.sum_type), total)
         return total
+
+
+class Bf16Sparse(Kind):
+    """A column at a time, and only those whose x is not 0: for what comes out of a trained model's last ReLU."""
+
+    weight_bytes = 2
+    is_float = True
+    most_columns = 1
+
+    def steps(self, builder: Any, x: Any, columns: Any) -> Any:
+        count = load(builder, offset(builder, x, columns, plan.NUMBERS_AT), I32, 4)
+        return builder.udiv(builder.zext(count, I64), constant(self.unroll))
+
+    def group_at(self, builder: Any, x: Any, columns: Any, step: Any) -> tuple[Any, Any]:
+        places = offset(builder, x, columns, plan.QUANTIZED_AT)
+        place = builder.zext(load(builder, offset(builder, places, step, 2), I16, 2), I64)
+        return place, offset(builder, x, place, 4)
+
+    def x(self, builder: Any, address: Any) -> Any:
+        return broadcast(builder, load(builder, address, F32, 4), self.lanes)
+
+    def add(self, builder: Any, total: Any, address: Any, x: Any) -> Any:
+        words = vector(I32, self.lanes)
+        upper = builder.zext(load(builder, address, vector(I16, self.lanes), 2 * self.lanes), words)
+        weights = builder.bitcast(builder.shl(upper, ir.Constant(words, [16] * self.lanes)), self.sum_type)
+        return multiply_add(builder, x, weights, total)
 
 
 class Avx512(Kind):
@@ -169,6 +206,7 @@ class Portable(Kind):
 KINDS: dict[int, Kind] = {
     FP32: Fp32(),
     BF16: Bf16(),
+    BF16_SPARSE: Bf16Sparse(),
     INT8_AVX512: Avx512(),
     INT8_AVX2: Avx2(),
     INT8_PORTABLE: Portable(),
@@ -200,7 +238,7 @@ class _Call:
 def _emit_columns(at: _Call, first: Any, count: int) -> None:
     """One block of rows for `count` vectors, as many rows and vectors at a time as there are registers for."""
     kind, vectors = at.kind, ROWS // at.kind.lanes
-    columns = max(1, min(count, kind.sums // kind.unroll))
+    columns = max(1, min(count, kind.sums // kind.unroll, kind.most_columns))
     height = max(1, min(vectors, kind.sums // (columns * kind.unroll)))
     for start in range(0, count, columns):
         indices = [at.builder.add(first, constant(start + n)) for n in range(min(columns, count - start))]
@@ -218,15 +256,15 @@ def _emit_tile(at: _Call, indices: Sequence[Any], rows: Sequence[int]) -> None:
         weights, builder.mul(builder.mul(at.block, total_columns), constant(ROWS * kind.weight_bytes))
     )
     inputs = [at.pointer(at.inputs, index) for index in indices]
-    xs = inputs if kind.is_float else [offset(builder, x, total_columns, plan.QUANTIZED_AT) for x in inputs]
-    sums = [[[cgutils.alloca_once(builder, kind.sum_type) for _ in rows] for _ in xs] for _ in range(kind.unroll)]
+    sums = [[[cgutils.alloca_once(builder, kind.sum_type) for _ in rows] for _ in inputs] for _ in range(kind.unroll)]
     for slot in (slot for unrolled in sums for column in unrolled for slot in column):
         builder.store(ir.Constant(kind.sum_type, None), slot)
-    with cgutils.for_range(builder, builder.udiv(total_columns, constant(kind.group * kind.unroll))) as loop:
+    with cgutils.for_range(builder, kind.steps(builder, inputs[0], total_columns)) as loop:
         for u, unrolled in enumerate(sums):
             step = builder.add(builder.mul(loop.index, constant(kind.unroll)), constant(u))
-            base = offset(builder, weights, step, step_bytes)
-            factors = [kind.x(builder, offset(builder, x, step, kind.group * kind.x_bytes)) for x in xs]
+            groups = [kind.group_at(builder, x, total_columns, step) for x in inputs]
+            base = offset(builder, weights, groups[0][0], step_bytes)
+            factors = [kind.x(builder, address) for _, address in groups]
             for n, row in enumerate(rows):
                 address = builder.add(base, constant(row * kind.group * kind.weight_bytes))
                 for factor, column in zip(factors, unrolled, strict=True):
@@ -294,6 +332,8 @@ def multiply(matrix, inputs, outputs, count, first, last):
         product(INT8_AVX2, matrix, inputs, outputs, count, first, last)
     elif code == INT8_PORTABLE:
         product(INT8_PORTABLE, matrix, inputs, outputs, count, first, last)
+    elif code == BF16_SPARSE:
+        product(BF16_SPARSE, matrix, inputs, outputs, count, first, last)
     elif code == BF16:
         product(BF16, matrix, inputs, outputs, count, first, last)
     else:

@@ -2,7 +2,10 @@
 
 fp32  float32 throughout: what the reference computes, to its last bits.
 bf16  weights rounded to the upper half of a float32; everything else as fp32.
-int8  weights in 8 bits with a scale per row, activations in 8 bits with a scale per vector, sums exact.
+int8  weights in 8 bits with a scale per row, activations in 8 bits with a scale per vector, sums exact. The
+      output layer is the exception: a trained model's last hidden units are silent for 93 % of the time and
+      more, its weights then span orders of magnitude, and 8 bits for them were 20 times worse than all the
+      rest together (benchmarks/engine.md). bf16 for the few that speak is both exact enough and faster.
 In both of the latter the look-up table has 16 bits, and a tier's own input, which is small, stays in fp32.
 """
 
@@ -34,17 +37,24 @@ _INT8: dict[Path, int] = {
 
 @dataclass(frozen=True)
 class Format:
-    """A precision as this processor computes it. kind: of matrices (see `plan.py`); form: of activations."""
+    """A precision as this processor computes it. kind: of matrices (see `plan.py`); form: of activations.
+
+    output_kind, hidden_form: of the output layer, and of the hidden units that it is multiplied with.
+    """
 
     precision: Precision
     kind: int
     form: int
+    output_kind: int
+    hidden_form: int
 
     @classmethod
     def of(cls, precision: Precision, path: Path) -> Format:
         if precision == "int8":
-            return cls(precision, _INT8[path], plan.BYTES if path == "avx512" else plan.SHORTS)
-        return cls(precision, plan.FP32 if precision == "fp32" else plan.BF16, plan.FLOATS)
+            form = plan.BYTES if path == "avx512" else plan.SHORTS
+            return cls(precision, _INT8[path], form, plan.BF16_SPARSE, plan.PLACES)
+        kind = plan.FP32 if precision == "fp32" else plan.BF16
+        return cls(precision, kind, plan.FLOATS, kind, plan.FLOATS)
 
 
 def padded(n: int, multiple: int = plan.ROWS) -> int:
@@ -70,7 +80,7 @@ class Matrix:
         self.row[plan.KIND], self.row[plan.COLUMNS], self.row[plan.BLOCKS] = kind, columns, rows // plan.ROWS
         self.row[plan.BIAS] = self._keep(bias, np.float32)
         values: NDArray[Any] = weights
-        if kind == plan.BF16:
+        if kind in (plan.BF16, plan.BF16_SPARSE):
             values = to_bf16(weights)
         elif kind != plan.FP32:
             values, scale = to_int8(weights)

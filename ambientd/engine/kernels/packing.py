@@ -59,10 +59,11 @@ class PackedNetwork:
         row[plan.DIM], row[plan.UNITS], row[plan.LEVELS] = self.dim, self.units, network.q_levels
         row[plan.TIERS], row[plan.LAYERS] = len(network.tiers), len(network.tiers[0].cells)
         row[plan.POSITIONS] = len(network.table)
-        row[plan.QUANTIZED] = self.format.form
+        row[plan.QUANTIZED], row[plan.HIDDEN_QUANTIZED] = self.format.form, self.format.hidden_form
         self._pack_table(network.table)
         row[plan.HIDDEN_MATRIX] = self._matrix(network.hidden_weight, network.hidden_bias)
-        row[plan.OUTPUT_MATRIX] = self._matrix(network.output_weight, network.output_bias)
+        output = self._matrix(network.output_weight, network.output_bias, kind=self.format.output_kind)
+        row[plan.OUTPUT_MATRIX] = output
 
     def _pack_table(self, table: Floats) -> None:
         values: NDArray[Any] = table

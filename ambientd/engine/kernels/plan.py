@@ -24,7 +24,8 @@ WINDOW = 4096
     POSITIONS,  # the lowest frame size: how many tokens the table looks up
     TABLE,  # [positions, levels, dim], float32 or int16
     TABLE_SCALE,  # float32 bits: what an int16 of the table counts; 0: the table is float32
-    QUANTIZED,  # how its matrices want their activations: FLOATS, BYTES or SHORTS
+    QUANTIZED,  # what its matrices want of their activations: FLOATS, BYTES or SHORTS
+    HIDDEN_QUANTIZED,  # what OUTPUT_MATRIX wants: the same, or PLACES
     HIDDEN_MATRIX,  # also what tells voices of one checkpoint from others
     OUTPUT_MATRIX,
     DECODE,  # [levels]: a token's sample value
@@ -38,7 +39,7 @@ WINDOW = 4096
     GATES_INPUT,
     GATES_STATE,
     VOICE_FIELDS,
-) = range(26)
+) = range(27)
 
 # A voice's SIGNAL numbers.
 (
@@ -94,15 +95,16 @@ ROWS = 64
     MATRIX_FIELDS,
 ) = range(8)
 
-FP32, BF16, INT8_AVX512, INT8_AVX2, INT8_PORTABLE = range(5)
-"""Kinds of matrices."""
+FP32, BF16, BF16_SPARSE, INT8_AVX512, INT8_AVX2, INT8_PORTABLE = range(6)
+"""Kinds of matrices. The sparse one is for vectors that are mostly zeros."""
 
 # An activation: a vector that matrices are multiplied with. float32 [dim]; the same as unsigned bytes [dim], or
-# those in 16 bits; then what one of them counts (float32) and which of them is 0 (int32). In bytes a dim:
+# those in 16 bits; then what one of them counts (float32) and which of them is 0 (int32). For the sparse kind: in
+# place of the bytes the places of what is not 0, in 16 bits, and their number (int32). In bytes a dim:
 QUANTIZED_AT, NUMBERS_AT = 4, 6
 NUMBER_BYTES = 64
-FLOATS, BYTES, SHORTS = range(3)
-"""What an activation is quantized to."""
+FLOATS, BYTES, SHORTS, PLACES = range(4)
+"""What a matrix wants of an activation, beside the floats."""
 
 # A draw of a voice's noise stream is numbered sample, tier, layer, unit; bits up to each.
 NOISE_FRAME, NOISE_TIER, NOISE_LAYER = 18, 15, 12

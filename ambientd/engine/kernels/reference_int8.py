@@ -12,7 +12,7 @@ from typing import cast
 import numpy as np
 
 from ambientd.arrays import Floats
-from ambientd.engine.kernels.matrices import to_int8, to_int16
+from ambientd.engine.kernels.matrices import to_bf16, to_int8, to_int16
 from ambientd.engine.network import Network, Tier
 
 
@@ -33,14 +33,14 @@ class Int8Weights:
 
 
 def int8_network(network: Network) -> Network:
-    """`network` as the int8 kernels see it: a tier's own input stays as it is."""
+    """`network` as the int8 kernels see it: a tier's own input stays as it is, the output layer is bf16."""
     table, scale = to_int16(network.table)
     return replace(
         network,
         tiers=tuple(map(_int8_tier, network.tiers)),
         table=table * scale,
         hidden_weight=_as_weights(network.hidden_weight, positive=True),
-        output_weight=_as_weights(network.output_weight, positive=True),
+        output_weight=(to_bf16(network.output_weight).astype(np.uint32) << 16).view(np.float32),
     )
 
 
