@@ -417,6 +417,8 @@ class Daemon:
                 self._say(f"too slow for everything, so {event['step']} rests for now")
             elif event["state"] == "restored":
                 self._say(f"{event['step']} is back")
+            elif event["state"] == "exhausted":
+                self._say("this machine is too slow even for the rest; the bed helps out. Play smaller models")
         elif kind == "notice":
             self._say(f"generator: {event['what']}")
         elif kind == "mashup" and event["state"] != "running":

@@ -256,7 +256,7 @@ class Generator:
         else:
             self._engine.place(slot, None)
             if self._governor.shed and not self._engine.present.any():
-                self._governor.take_back(self._block * BLOCK / self._config.sample_rate)
+                self._governor.take_back()
         self._link.send({"event": "unloaded", "slot": slot})
 
     def _report_governor(self, step: str, state: str, shed: list[str]) -> None:

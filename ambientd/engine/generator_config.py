@@ -7,7 +7,7 @@ Commands, JSON lines down, after the configuration (a `GeneratorConfig`); slots 
 Events, JSON lines up:
     {"event": "ready"}                                                       the first block is about to be rendered
     {"event": "loaded", "slot": 0, "id": "...", "seed": 7}                   {"event": "unloaded", "slot": 0}
-    {"event": "governor", "step": "...", "state": "shed", "level": 1, "shed": ["..."]}     or restored, or gone
+    {"event": "governor", "step": "...", "state": "shed", "level": 1, "shed": ["..."]}     see governor
     {"event": "notice", "what": "..."}                                       to be told, nothing failed
     {"event": "mashup", "name": "blend", "state": "running", "reason": ""}   running, failing, replaced (see conductor)
     {"event": "failed", "what": "...", "remedy": "...", "exit_code": 4, "slot": 0}    slot only where one is meant

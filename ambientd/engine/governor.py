@@ -20,19 +20,22 @@ WINDOW = 3
 """Blocks that are judged together, by their median: one late block is a hiccup, and shedding would not undo it."""
 RESERVE = 1 / 3
 """Of the ring. Below it the player begins to fade to the bed, so for the governor this is dry."""
-BEGUN = 1 / 2
-"""Of the ring: until it first was as full, nobody reads it, and slow first blocks cost nothing."""
-FULL = 3 / 4
-"""Of the ring: as full as it stays, between one block and the next, while rendering keeps up."""
+WELL_FILLED = 1 / 2
+"""Of the ring. Until it first was, nobody reads it, and slow first blocks cost nothing."""
 HORIZON = 0.25
 """Seconds before running dry at which something must go."""
+SMOOTHING = 2.0
+"""Seconds over which the load is averaged for what comes back: there the machine's hiccups must count, but not rule."""
 COMFORT = 1.15
 """The margin that must be expected after a step is taken back."""
 PATIENCE, MOST_PATIENCE = 8.0, 600.0
 """Seconds of audio for which all must have been well before a step comes back. Doubled when that failed."""
 
 Report = Callable[[str, str, list[str]], None]
-"""Called with what was shed or restored, which of the two, and everything that is shed now."""
+"""Called with a thing's name, what became of it, and everything that is shed now.
+
+"shed", "restored", "gone" for good; "exhausted", of nothing: even without all that it is too slow.
+"""
 
 
 class Step(Protocol):
@@ -61,8 +64,10 @@ class Governor:
         self._report = report
         self._shed: list[tuple[Step, str]] = []
         self._margins: deque[float] = deque(maxlen=WINDOW)
+        self._load = 1.0
+        self._now = 0.0
         self._patience = PATIENCE
-        self._begun = False
+        self._begun = self._exhausted = False
         self._good_since = 0.0
         self._trial_ends: float | None = None
 
@@ -77,27 +82,29 @@ class Governor:
         margin: seconds of audio per second of work, of this block. filled: seconds that the ring holds.
         """
         self._margins.append(margin)
-        if len(self._margins) < WINDOW:
-            return
-        self._begun = self._begun or filled >= BEGUN * self._ring_seconds
-        typical, full = median(self._margins), filled >= FULL * self._ring_seconds
-        if self._trial_ends is not None and now >= self._trial_ends and typical >= 1 and full:
-            self._trial_ends, self._patience = None, PATIENCE
-        if self._begun and self._soon_dry(typical, filled):
+        self._load += min(1.0, (now - self._now) / SMOOTHING) * (1 / margin - self._load)
+        self._now = now
+        well = filled >= WELL_FILLED * self._ring_seconds
+        self._begun = self._begun or well
+        if self._begun and len(self._margins) == WINDOW and self._soon_dry(median(self._margins), filled):
             self._good_since = now
             self._do_without()
-        elif not self._shed or typical < COMFORT * self._shed[-1][0].price or not full:
+            return
+        if self._trial_ends is not None and now >= self._trial_ends and self._load <= 1 and well:
+            self._trial_ends, self._patience = None, PATIENCE
+        if not (self._shed and well and self._load * COMFORT * self._shed[-1][0].price <= 1):
             self._good_since = now
         elif now - self._good_since >= self._patience:
-            self.take_back(now)
+            self.take_back()
 
-    def take_back(self, now: float) -> None:
+    def take_back(self) -> None:
         """Restore the last step, on trial."""
         step, name = self._shed.pop()
         step.restore(name)
-        self._good_since = now
-        self._trial_ends = now + self._patience
+        self._good_since = self._now
+        self._trial_ends = self._now + self._patience
         self._margins.clear()
+        self._exhausted = False
         self._report(name, "restored", self.shed)
 
     def forget(self, name: str) -> None:
@@ -118,6 +125,9 @@ class Governor:
                 self._shed.append((step, name))
                 break
         else:
+            if not self._exhausted:
+                self._exhausted = True
+                self._report("", "exhausted", self.shed)
             return
         if self._trial_ends is not None:  # what came back was too much
             self._trial_ends, self._patience = None, min(2 * self._patience, MOST_PATIENCE)

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from ambientd.engine.governor import COMFORT, MOST_PATIENCE, PATIENCE, RESERVE, Governor
+from ambientd.engine.governor import COMFORT, MOST_PATIENCE, PATIENCE, RESERVE, SMOOTHING, Governor
 from ambientd.types import BLOCK
 
 BLOCK_SECONDS = BLOCK / 16_000
@@ -93,6 +93,24 @@ def test_a_hiccup_costs_nothing():
     assert machine.told == []
 
 
+def test_it_says_once_that_nothing_helps():
+    machine = Machine(2, speed=0.8).play(20)
+    assert [event[1:] for event in machine.told] == [
+        ("voice 2", "shed", ["voice 2"]),
+        ("", "exhausted", ["voice 2"]),
+    ]
+
+
+def test_hiccups_do_not_keep_a_voice_away():
+    machine = Machine(2, speed=1.9).play(10)
+    assert machine.voices.playing == 1
+    machine.speed = 5
+    for _ in range(10):
+        machine.play(1.5)
+        machine.block(0.16)
+    assert machine.voices.playing == 2
+
+
 def test_everything_comes_back_one_by_one_when_the_machine_is_free_again():
     machine = Machine(4, speed=1.5).play(10)
     assert machine.voices.playing == 1
@@ -121,11 +139,11 @@ def test_what_fails_again_and_again_is_tried_less_and_less(together):
     """Each voice costs more beside the other than alone, so that what was expected never comes true."""
     machine = Machine(2)
     for _ in range(round(3600 / BLOCK_SECONDS)):
-        machine.speed = 3 if machine.voices.playing == 1 else 2 * together
+        machine.speed = 6 if machine.voices.playing == 1 else 2 * together
         machine.play(BLOCK_SECONDS)
     waits = [back - shed for shed, back in zip(machine.times("shed"), machine.times("restored"), strict=False)]
-    assert waits[:4] == pytest.approx([PATIENCE, 2 * PATIENCE, 4 * PATIENCE, 8 * PATIENCE], abs=0.5)
-    assert max(waits) == pytest.approx(MOST_PATIENCE, abs=0.5)
+    assert waits[:4] == pytest.approx([PATIENCE, 2 * PATIENCE, 4 * PATIENCE, 8 * PATIENCE], abs=2 * SMOOTHING)
+    assert max(waits) == pytest.approx(MOST_PATIENCE, abs=2 * SMOOTHING)
     assert machine.lowest > 0.5 * RESERVE * machine.ring
     machine.speed = 8
     machine.play(MOST_PATIENCE + 10)
@@ -159,4 +177,7 @@ def test_several_steps_go_in_order_and_come_back_in_reverse():
     assert governor.shed == ["the second core", "voice 2"]
     for now in range(12, 60):
         governor.observe(now, 5, 0.5)
-    assert told[2:] == [("voice 2", "restored"), ("the second core", "restored")]
+    assert [event for event in told if event[1] == "restored"] == [
+        ("voice 2", "restored"),
+        ("the second core", "restored"),
+    ]
