@@ -207,7 +207,7 @@ class Daemon:
         """The configured models that can be played. One that cannot costs a line, all of them the start."""
         ids = [slot.model for slot in self.config.slots] or [e.id for e in library.entries()][:DEFAULT_MODELS]
         seed = self.config.engine.seed
-        base = secrets.randbits(48) if seed is None else seed
+        base = secrets.randbits(30) if seed is None else seed
         found: list[LoadedSlot] = []
         for number, id in enumerate(ids, 1):
             own = self.config.slots[number - 1].seed if self.config.slots else None

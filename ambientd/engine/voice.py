@@ -108,8 +108,11 @@ def reopen(voice: Voice, seed: int) -> Voice:
 
 
 def next_seed(seed: int) -> int:
-    """For a voice that starts over: other than before, and the same again when the performance is repeated."""
-    return stream_key(seed) >> 1
+    """For a voice that starts over: other than before, and the same again when the performance is repeated.
+
+    31 bits, so that a surface that knows nothing but OSC's `i` can ask for it again.
+    """
+    return stream_key(seed) >> 33
 
 
 def _primed(voice: Voice, primes: Tokens) -> Voice:

@@ -198,3 +198,25 @@ def test_a_knob_that_jumps_does_not_click(knob):
     turning = np.isin(np.arange(8, 319) % 8, (0, 1))
     assert steps[~turning].max() > 0
     assert steps[turning].max() <= 1.2 * steps[~turning].max()
+
+
+@pytest.mark.parametrize("precision", ["int8", "bf16", "fp32"])
+def test_voices_computed_together_keep_their_own_textures(precision):
+    """Bit for bit as alone, so that no voice's future depends on who plays beside it."""
+    checkpoint = random_checkpoint(Architecture(dim=48, frame_sizes=(8, 32), n_rnn=2))
+    packed = pack(checkpoint, choose(precision))
+    together = Bank(4, 1)
+    alone = [Bank(1, 1) for _ in range(4)]
+    for slot in range(4):
+        together.attach(slot, Voice(checkpoint.info, packed, slot))
+        alone[slot].attach(0, Voice(checkpoint.info, packed, slot))
+    for mixes in zip(*(turned(seed=slot) for slot in range(4)), strict=True):
+        mix = Mix.solo(4, 1)
+        for slot, own in enumerate(mixes):
+            mix.gains[slot] = 1
+            mix.stretch[slot], mix.freeze[slot], mix.chaos[slot] = own.stretch[0], own.freeze[0], own.chaos[0]
+            alone[slot].ramp.advance(own)
+            alone[slot].render(np.zeros((BLOCK, 1), np.float32))
+        together.ramp.advance(mix)
+        together.render(np.zeros((BLOCK, 1), np.float32))
+        assert (together.drawn == np.concatenate([bank.drawn for bank in alone])).all()
