@@ -31,7 +31,7 @@ class Parameter:
     """One knob. Its OSC address is `/ambientd/` + id.
 
     low, high, default: in the parameter's own unit. warp: how 0..1 maps onto low..high.
-    slew: seconds that a jump over the whole range is spread over.
+    slew: seconds that a jump over the whole range is spread over, evenly along the knob's way.
 
     linear: evenly. exponential: evenly in ratio, low > 0 (frequencies, times). decibel: a factor of
     amplitude from 0 (silence) to high, along a fader's curve.

@@ -12,9 +12,10 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from ambientd.engine.engine import Engine
 from ambientd.engine.generator_config import GeneratorConfig, GeneratorStatus, SlotConfig
 from ambientd.engine.governor import ExtraVoices, Governor
 from ambientd.engine.kernels import selftest
+from ambientd.engine.knob import Knob
 from ambientd.engine.mix import equal_gain, slot_mix
 from ambientd.engine.voice import Voice, VoiceLoader, next_seed, reopen
 from ambientd.errors import AmbientdError, CheckpointError, PluginError, UsageError
@@ -32,7 +34,7 @@ from ambientd.ipc.child import ParentLink
 from ambientd.ipc.memory import Segment
 from ambientd.ipc.ring import Ring
 from ambientd.ipc.values import Values
-from ambientd.parameters import SLOT_PARAMETERS
+from ambientd.parameters import SLOT_PARAMETERS, Parameter
 from ambientd.plugin import Mashup
 from ambientd.types import BLOCK, BlockClock
 
@@ -71,10 +73,9 @@ class Generator:
         self._voices = ExtraVoices(self._engine)
         self._governor = Governor([self._voices], config.ring_frames / config.sample_rate, self._report_governor)
         self._conductor: Conductor | None = None
-        self._mashup_cells: Mapping[str, int] = {}
-        self._slot_cells = [
-            [config.cells[f"slot/{number}/{parameter.id}"] for parameter in SLOT_PARAMETERS]
-            for number in range(1, config.max_slots + 1)
+        self._mashup_knobs: Mapping[str, Knob] = {}
+        self._slot_knobs = [
+            list(self._knobs(f"slot/{number}", SLOT_PARAMETERS).values()) for number in range(1, config.max_slots + 1)
         ]
         self._block = 0
 
@@ -121,14 +122,21 @@ class Generator:
             # Voices changed since the mix was checked; what always works bridges the block.
             self._engine.render(equal_gain(request.slots, request.mix), out)
         self._block += 1
+        for knob in chain(*self._slot_knobs, self._mashup_knobs.values()):
+            knob.follow(BLOCK / self._config.sample_rate)
         if self._conductor:
             self._conductor.request(self._request())
 
+    def _knobs(self, prefix: str, parameters: Iterable[Parameter]) -> dict[str, Knob]:
+        """Each where it stands now."""
+        cells = self._config.cells
+        return {p.id: Knob(p, self._parameters, cells[f"{prefix}/{p.id}"]) for p in parameters}
+
     def _request(self) -> Request:
         """The next block's clock, voices and live parameters."""
-        cells, infos = self._parameters, self._engine.infos
-        values = [[cells[cell] for cell in slot] for slot in self._slot_cells]
-        controls = {id: cells[cell] for id, cell in self._mashup_cells.items()}
+        infos = self._engine.infos
+        values = [[knob.value for knob in slot] for slot in self._slot_knobs]
+        controls = {id: knob.value for id, knob in self._mashup_knobs.items()}
         clock = BlockClock(self._block, self._config.sample_rate)
         return Request(clock, infos, controls, slot_mix(infos, values, self._config.channels))
 
@@ -172,19 +180,17 @@ class Generator:
 
     def _select(self, name: str, options: Mapping[str, Any]) -> None:
         """Let another mashup conduct; when it fails at its first block, the present one stays."""
-        before = self._mashup_cells
-        prefix = f"mashup/{name}/"
-        all_cells = self._config.cells.items()
-        self._mashup_cells = {id.removeprefix(prefix): cell for id, cell in all_cells if id.startswith(prefix)}
+        before = self._mashup_knobs
         try:
             mashup = self._make_mashup(name, options, self._engine.infos)
+            self._mashup_knobs = self._knobs(f"mashup/{name}", mashup.parameters)
 
             def report(state: str, reason: str) -> None:
                 self._link.send({"event": "mashup", "name": name, "state": state, "reason": reason})
 
             conductor = Conductor(mashup, self._request(), report)
         except Exception as error:
-            self._mashup_cells = before
+            self._mashup_knobs = before
             if isinstance(error, AmbientdError):
                 raise
             fault = f"{type(error).__name__}: {error}"
