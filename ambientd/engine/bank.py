@@ -5,12 +5,16 @@ Importing this imports Numba: only processes that generate do.
 
 from __future__ import annotations
 
+import os
+import time
+
 import numpy as np
 from numpy.typing import NDArray
 
 from ambientd.arrays import Floats, Tokens
 from ambientd.engine.kernels import cpu, plan
 from ambientd.engine.mix import MixRamp
+from ambientd.engine.second_core import WORTH_DIM, Cores, Policy, SecondCore, idle_cores
 from ambientd.engine.voice import Voice
 from ambientd.types import BLOCK
 
@@ -18,7 +22,8 @@ from ambientd.types import BLOCK
 class Bank:
     """Up to `slots` voices in lockstep, mixed into `channels`."""
 
-    def __init__(self, slots: int, channels: int) -> None:
+    def __init__(self, slots: int, channels: int, cores: Cores = "one") -> None:
+        """cores: "auto" uses a second one while that helps, "two" always."""
         self.slots: list[Voice | None] = [None] * slots
         self.ramp = MixRamp(slots, channels)
         self.drawn = np.zeros((slots, BLOCK), np.uint8)
@@ -28,6 +33,8 @@ class Bank:
             np.zeros((slots, 1, 1, plan.LAYER_FIELDS), np.int64),
         )
         self._work = cpu.work(slots)
+        self._second = SecondCore(self._work.box) if cores != "one" and (os.cpu_count() or 1) > 1 else None
+        self._policy = Policy(idle_cores()) if cores == "auto" else None
         self._no_logits = np.zeros((slots, 0, cpu.MAX_LEVELS), np.float32)
         self._silent = np.zeros((BLOCK, channels), np.float32)
         self._mixes = _ramp_arrays(self.ramp)
@@ -35,20 +42,26 @@ class Bank:
 
     def attach(self, slot: int, voice: Voice) -> None:
         """Between two renders: put `voice` into an empty slot."""
+        if self._policy:
+            self._policy.start_over()
         self.slots[slot] = voice
         voices, tiers, layers = self._plan
         fitting_tiers = _grown(tiers, voice.tiers.shape)
         fitting_layers = _grown(layers, voice.layers.shape)
         voices[slot] = voice.row
+        voice.tiers[:, plan.SHARED_JOB] = voice.layers[:, :, plan.AHEAD_JOB] = -1  # those were of another bank
         fitting_tiers[slot, : len(voice.tiers)] = voice.tiers
         fitting_layers[slot, : len(voice.layers), : voice.layers.shape[1]] = voice.layers
         self._plan = cpu.Plan(voices, fitting_tiers, fitting_layers)
 
     def detach(self, slot: int) -> Voice | None:
         """Between two renders: empty the slot; the voice keeps its state."""
+        if self._policy:
+            self._policy.start_over()
         voice, self.slots[slot] = self.slots[slot], None
         if voice:
             voice.row[:] = self._plan.voices[slot]
+            voice.tiers[:] = self._plan.tiers[slot, : len(voice.tiers)]
         self._plan.voices[slot] = 0
         self.ramp.forget(slot)
         return voice
@@ -56,7 +69,25 @@ class Bank:
     def render(self, out: Floats, logits: Floats | None = None) -> None:
         """One block of the ramp as it stands -> out [n <= BLOCK, C], float32, C-contiguous."""
         result = cpu.Result(out, self.drawn, self._no_logits if logits is None else logits)
+        used = self._call_second()
+        began, stalls = time.perf_counter(), self._second.stalls if self._second else 0
         cpu.render(self._plan, self._mixes, self._textures, self._work, result)
+
+        if self._second and self._policy:
+            self._policy.observe(used, time.perf_counter() - began, self._second.stalls > stalls)
+
+    def _call_second(self) -> bool:
+        """Whether a second core is asked to help with the next block."""
+        if self._second is None:
+            return False
+        playing = [voice for voice in self.slots if voice]
+        worth = any(voice.packed.dim >= WORTH_DIM for voice in playing) if self._policy else True
+        return worth and (self._policy is None or self._policy.wants()) and self._second.call(playing)
+
+    def close(self) -> None:
+        """Let the second core's thread end."""
+        if self._second:
+            self._second.close()
 
     def force(self, slot: int, tokens: Tokens, logits: Floats | None = None) -> None:
         """Run silently on `tokens` [n <= BLOCK] instead of what the slot's voice would draw."""

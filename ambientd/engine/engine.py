@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ambientd.arrays import Floats
 from ambientd.engine.bank import Bank
 from ambientd.engine.mix import effective, validate
+from ambientd.engine.second_core import Cores
 from ambientd.engine.voice import Voice
 from ambientd.errors import IncompatibleVoices
 from ambientd.types import Mix, VoiceInfo
@@ -21,10 +22,10 @@ from ambientd.types import Mix, VoiceInfo
 class Engine:
     """Renders whatever mix it is given, without clicks when voices come and go."""
 
-    def __init__(self, slots: int, channels: int, sample_rate: int) -> None:
+    def __init__(self, slots: int, channels: int, sample_rate: int, cores: Cores = "one") -> None:
         self.channels = channels
         self.sample_rate = sample_rate
-        self._bank = Bank(slots, channels)
+        self._bank = Bank(slots, channels, cores)
         self._wanted: dict[int, Voice | None] = {}
         self.mix = Mix.solo(slots, channels)
         """What the last block came to, after empty slots were taken out."""
@@ -33,6 +34,10 @@ class Engine:
     def infos(self) -> tuple[VoiceInfo | None, ...]:
         """Who is in each slot. A voice that is about to leave is still there."""
         return tuple(voice.info if voice else None for voice in self._bank.slots)
+
+    def close(self) -> None:
+        """Let its threads end."""
+        self._bank.close()
 
     @property
     def present(self) -> NDArray[np.bool_]:

@@ -61,7 +61,7 @@ class Generator:
         self._config = config
         self._link = link
         self._make_mashup = make_mashup
-        self._engine = Engine(config.max_slots, config.channels, config.sample_rate)
+        self._engine = Engine(config.max_slots, config.channels, config.sample_rate, "auto")
         self._ring = Ring(Segment.attach(config.ring_fd), config.ring_frames, config.channels)
         self._parameters = Values(Segment.attach(config.values_fd), max(config.cells.values()) + 1)
         self._status = Values(Segment.attach(config.status_fd), len(GeneratorStatus))

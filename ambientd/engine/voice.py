@@ -63,13 +63,16 @@ class Voice:
             plan.X: activation_floats(dim),
             plan.HIDDEN: activation_floats(dim),
             plan.LOGITS: self.packed.levels,
-            plan.GATES_INPUT: 3 * dim,
+            plan.GATES_INPUT: 2 * 3 * dim,
             plan.GATES_STATE: 3 * dim,
         }
         for field, size in sizes.items():
             self.row[field] = self._buffer(size).ctypes.data
         for tier in self.tiers:
-            tier[plan.CONDITIONING] = self._buffer(int(tier[plan.RATIO]) * dim).ctypes.data
+            tier[plan.CONDITIONING] = self._buffer(2 * int(tier[plan.RATIO]) * dim).ctypes.data
+            tier[plan.HEARD] = self._buffer(activation_floats(dim)).ctypes.data
+        for layer in self.layers.reshape(-1, plan.LAYER_FIELDS):
+            layer[plan.GATES_AHEAD] = self._buffer(3 * dim).ctypes.data
 
     def _place_signal(self) -> None:
         info = self.info

@@ -15,11 +15,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ambientd.arrays import Floats, Ints, Tokens
-from ambientd.engine.kernels import plan
+from ambientd.engine.kernels import mailbox, plan
 from ambientd.engine.kernels.activations import look_up, quantize
 from ambientd.engine.kernels.compiled import kernel
 from ambientd.engine.kernels.emit import bytes_at, float_from_bits, floats_at, fma, ints_at, shorts_at, words_at
 from ambientd.engine.kernels.gemv import multiply
+from ambientd.engine.kernels.mailbox import (
+    BACKGROUND,
+    MOST_VECTORS,
+    URGENT,
+    close_block,
+    collect,
+    helped,
+    open_block,
+    post,
+)
 
 GROUP = 16
 """Tokens per group of the two-level inverse CDF."""
@@ -75,6 +85,9 @@ class Work(NamedTuple):
     due: NDArray[np.int64]  # [V]: voices at the start of a frame
     inputs: NDArray[np.int64]  # [V] addresses for `multiply`
     outputs: NDArray[np.int64]  # [V]
+    staged: NDArray[np.int64]  # [V]: as outputs, of the second core
+    single: NDArray[np.int64]  # [3, 1]: the three of one voice
+    box: NDArray[np.int64]  # the second core's mailbox
     scores: Floats  # [256]
     groups: Floats  # [256 / GROUP]
 
@@ -82,9 +95,10 @@ class Work(NamedTuple):
 def work(voices: int) -> Work:
     """Notes for so many slots."""
     drawing, members = np.zeros(voices, np.bool_), np.zeros((voices, voices), np.int64)
-    sizes, due, inputs, outputs = np.zeros((4, voices), np.int64)
+    sizes, due, inputs, outputs, staged = np.zeros((5, voices), np.int64)
+    single = np.zeros((3, 1), np.int64)
     scores, groups = np.zeros((2, MAX_LEVELS), np.float32)
-    return Work(drawing, members, sizes, due, inputs, outputs, scores, groups)
+    return Work(drawing, members, sizes, due, inputs, outputs, staged, single, mailbox.mailbox(), scores, groups)
 
 
 class Result(NamedTuple):
@@ -183,6 +197,97 @@ def _multiply_all(matrix, work, count):
 
 
 @kernel
+def _is_helped(work, count):
+    return count <= MOST_VECTORS and helped(work.box.ctypes.data)
+
+
+@kernel
+def _job_blocks(dim):
+    """Blocks of rows to a job in the background: some 256 kB of weights, so that urgent ones never wait long."""
+    blocks = dim // plan.ROWS
+    return blocks // 4 if dim > 512 and blocks % 4 == 0 else blocks
+
+
+@kernel
+def _multiply_shared(matrix, dim, work, count):
+    """As `_multiply_all`, half of it on the second core, and at once. An output has room for twice its rows."""
+    blocks, box = words_at(matrix)[plan.BLOCKS], work.box.ctypes.data
+    half = blocks - blocks // 2
+    for i in range(count):
+        work.staged[i] = work.outputs[i] + 4 * plan.ROWS * blocks
+    job = post(box, URGENT, matrix, work.inputs, work.staged, count, half, blocks)
+    multiply(matrix, work.inputs.ctypes.data, work.outputs.ctypes.data, count, 0, half)
+    collect(box, URGENT, job, matrix, work.inputs, work.staged, work.outputs, count, half, blocks)
+
+
+@kernel
+def _multiply_ahead(layers, k, n, dim, work, count):
+    """MATRIX_HH of layer n: what the second core has made of it since the last frame, and the rest here."""
+    due, box = work.due, work.box.ctypes.data
+    matrix, job = layers[due[0], k, n, plan.MATRIX_HH], layers[due[0], k, n, plan.AHEAD_JOB]
+    for i in range(count):
+        work.staged[i] = layers[due[i], k, n, plan.GATES_AHEAD]
+        job = min(job, layers[due[i], k, n, plan.AHEAD_JOB])
+        layers[due[i], k, n, plan.AHEAD_JOB] = -1
+    if job < 0:
+        _multiply_all(matrix, work, count)
+        return
+    step = _job_blocks(dim)
+    for first in range(0, words_at(matrix)[plan.BLOCKS], step):
+        number = job + first // step
+        collect(box, BACKGROUND, number, matrix, work.inputs, work.staged, work.outputs, count, first, first + step)
+
+
+@kernel
+def _share(rows, k, work, count):
+    """Give the second core what the frame just begun leaves to be done: vectors, then the next frame's MATRIX_HH."""
+    tiers, layers, due, box = rows.tiers, rows.layers, work.due, work.box.ctypes.data
+    lead, tier = rows.voices[due[0]], tiers[due[0], k]
+    dim, ratio = lead[plan.DIM], tier[plan.RATIO]
+    step = _job_blocks(dim)
+    for i in range(count):
+        work.inputs[i] = tiers[due[i], k, plan.SHARED_INPUT]
+        work.staged[i] = tiers[due[i], k, plan.CONDITIONING] + 4 * dim * ratio
+    first_job = -1
+    for first in range(dim // plan.ROWS, ratio * dim // plan.ROWS, step):
+        matrix = tier[plan.UPSAMPLE_MATRIX]
+        job = post(box, BACKGROUND, matrix, work.inputs, work.staged, count, first, first + step)
+        first_job = job if first_job < 0 else first_job
+    for i in range(count):
+        tiers[due[i], k, plan.SHARED_JOB] = first_job
+    for n in range(lead[plan.LAYERS]):
+        for i in range(count):
+            work.inputs[i] = layers[due[i], k, n, plan.STATE]
+            work.staged[i] = layers[due[i], k, n, plan.GATES_AHEAD]
+        first_job = -1
+        for first in range(0, 3 * dim // plan.ROWS, step):
+            matrix = layers[due[0], k, n, plan.MATRIX_HH]
+            job = post(box, BACKGROUND, matrix, work.inputs, work.staged, count, first, first + step)
+            first_job = job if first_job < 0 else first_job
+        for i in range(count):
+            layers[due[i], k, n, plan.AHEAD_JOB] = first_job
+
+
+@kernel
+def _fetch(rows, v, k, vector, work):
+    """Have a vector of tier k in voice v's CONDITIONING, if it was left to the second core."""
+    tier, dim, single = rows.tiers[v, k], rows.voices[v, plan.DIM], work.single
+    start = tier[plan.SHARED_FROM]
+    if vector < start:
+        return
+    blocks, step = dim // plan.ROWS, _job_blocks(dim)
+    single[0, 0], single[2, 0] = tier[plan.SHARED_INPUT], tier[plan.CONDITIONING]
+    single[1, 0] = tier[plan.CONDITIONING] + 4 * dim * tier[plan.RATIO]
+    for part in range(blocks // step):
+        job = tier[plan.SHARED_JOB]
+        if job >= 0:
+            job += (vector - start) * (blocks // step) + part
+        first = vector * blocks + part * step
+        box, matrix = work.box.ctypes.data, tier[plan.UPSAMPLE_MATRIX]
+        collect(box, BACKGROUND, job, matrix, single[0], single[1], single[2], 1, first, first + step)
+
+
+@kernel
 def _read_frame(rows, v, k, heard):
     """The newest samples that tier k of voice v hears, as numbers, into its FRAME. heard: the end of the past."""
     voice, size, columns = rows.voices[v], rows.tiers[v, k, plan.FRAME_SIZE], rows.tiers[v, k, plan.INPUT_COLUMNS]
@@ -194,11 +299,12 @@ def _read_frame(rows, v, k, heard):
 
 
 @kernel
-def _add_from_above(rows, v, k):
+def _add_from_above(rows, v, k, work):
     """Onto X of voice v, the vector that the tier above k has made for this frame, the input's bias in it."""
     voice, above = rows.voices[v], rows.tiers[v, k + 1]
     frame = voice[plan.POSITION] // rows.tiers[v, k, plan.FRAME_SIZE]
     x = floats_at(voice[plan.X])
+    _fetch(rows, v, k + 1, frame % above[plan.RATIO], work)
     vector = floats_at(above[plan.CONDITIONING] + 4 * voice[plan.DIM] * (frame % above[plan.RATIO]))
     for i in range(voice[plan.DIM]):
         x[i] += vector[i]
@@ -212,12 +318,16 @@ def _recur(rows, a, k, n, work, count):
     dim, form, slow = lead[plan.DIM], lead[plan.QUANTIZED], k > 0 or lead[plan.TIERS] == 1
     for i in range(count):
         work.outputs[i] = voices[due[i], plan.GATES_INPUT]
-    _multiply_all(layers[due[0], k, n, plan.MATRIX_IH], work, count)
+    if _is_helped(work, count):
+        _multiply_shared(layers[due[0], k, n, plan.MATRIX_IH], dim, work, count)
+    else:
+        _multiply_all(layers[due[0], k, n, plan.MATRIX_IH], work, count)
     for i in range(count):
         work.inputs[i] = layers[due[i], k, n, plan.STATE]
         work.outputs[i] = voices[due[i], plan.GATES_STATE]
-        quantize(work.inputs[i], dim, form, 0)
-    _multiply_all(layers[due[0], k, n, plan.MATRIX_HH], work, count)
+        if layers[due[i], k, n, plan.AHEAD_JOB] < 0:
+            quantize(work.inputs[i], dim, form, 0)
+    _multiply_ahead(layers, k, n, dim, work, count)
     for i in range(count):
         voice, state = voices[due[i]], work.inputs[i]
         texture = _texture(voice, a, slow)
@@ -230,7 +340,7 @@ def _recur(rows, a, k, n, work, count):
 
 @kernel
 def _frames(rows, ramp, a, s, k, work, count):
-    """One frame of tier k of the voices that are due: all of one checkpoint."""
+    """One frame of tier k of the voices that are due: all of one checkpoint. Whether there is more to `_share`."""
     voices, tiers, due = rows.voices, rows.tiers, work.due
     lead = voices[due[0]]
     dim, form = lead[plan.DIM], lead[plan.QUANTIZED]
@@ -240,20 +350,29 @@ def _frames(rows, ramp, a, s, k, work, count):
     _multiply_all(tiers[due[0], k, plan.INPUT_MATRIX], work, count)
     for i in range(count):
         if k + 1 < lead[plan.TIERS]:
-            _add_from_above(rows, due[i], k)
+            _add_from_above(rows, due[i], k, work)
         work.inputs[i] = voices[due[i], plan.X]
         quantize(work.inputs[i], dim, form, 0)
     for n in range(lead[plan.LAYERS]):
         _recur(rows, a, k, n, work, count)
     for i in range(count):
         texture = _texture(voices[due[i]], a, k > 0 or lead[plan.TIERS] == 1)
-        state, x = work.inputs[i], voices[due[i], plan.X]
-        work.inputs[i] = _hold(dim, tiers[due[i], k, plan.HELD], state, texture.freeze, x)
-        if work.inputs[i] == x:
-            quantize(x, dim, form, 0)
+        state, heard = work.inputs[i], tiers[due[i], k, plan.HEARD]
+        work.inputs[i] = _hold(dim, tiers[due[i], k, plan.HELD], state, texture.freeze, heard)
+        if work.inputs[i] == heard:
+            quantize(heard, dim, form, 0)
         work.outputs[i] = tiers[due[i], k, plan.CONDITIONING]
-    # All of the frame's vectors in one burst: the weights stream through the cache once, in order.
-    _multiply_all(tiers[due[0], k, plan.UPSAMPLE_MATRIX], work, count)
+    # All of the frame's vectors in one burst: the weights stream through the cache once, in order. Or with a
+    # second core only the one that is needed now.
+    shared = _is_helped(work, count)
+    vectors = 1 if shared else tiers[due[0], k, plan.RATIO]
+    for i in range(count):
+        tiers[due[i], k, plan.SHARED_FROM] = vectors
+        tiers[due[i], k, plan.SHARED_INPUT] = work.inputs[i]
+        tiers[due[i], k, plan.SHARED_JOB] = -1
+    matrix, blocks = tiers[due[0], k, plan.UPSAMPLE_MATRIX], vectors * dim // plan.ROWS
+    multiply(matrix, work.inputs.ctypes.data, work.outputs.ctypes.data, count, 0, blocks)
+    return shared
 
 
 @kernel
@@ -262,6 +381,7 @@ def _look_up_all(rows, ramp, s, work, members, count):
     voices = rows.voices
     for i in range(count):
         voice, tier = voices[members[i]], rows.tiers[members[i], 0]
+        _fetch(rows, members[i], 0, voice[plan.POSITION] % tier[plan.RATIO], work)
         dim, width = voice[plan.DIM], voice[plan.POSITIONS]
         conditioning = tier[plan.CONDITIONING] + 4 * dim * (voice[plan.POSITION] % tier[plan.RATIO])
         newest = voices[ramp.history[members[i]], plan.STREAM] + plan.WINDOW + s - width
@@ -293,18 +413,30 @@ def _find_places(activation, dim):
 
 
 @kernel
+def _find_due(voices, frame_size, work, members, count):
+    """List in work.due those whose frame begins with this sample; how many they are."""
+    due = 0
+    for i in range(count):
+        if voices[members[i], plan.POSITION] % frame_size == 0:
+            work.due[due] = members[i]
+            due += 1
+    return due
+
+
+@kernel
 def _predict(rows, ramp, a, s, work, members, count):
     """Logits of sample s of the block, for the `count` voices of one checkpoint, into their LOGITS."""
     voices, tiers = rows.voices, rows.tiers
     lead = members[0]
+    shared = 0
     for k in range(voices[lead, plan.TIERS] - 1, -1, -1):
-        due = 0
-        for i in range(count):
-            if voices[members[i], plan.POSITION] % tiers[lead, k, plan.FRAME_SIZE] == 0:
-                work.due[due] = members[i]
-                due += 1
-        if due:
-            _frames(rows, ramp, a, s, k, work, due)
+        due = _find_due(voices, tiers[lead, k, plan.FRAME_SIZE], work, members, count)
+        if due and _frames(rows, ramp, a, s, k, work, due):
+            shared |= 1 << k
+    # The lowest tier's first: they are needed soonest.
+    for k in range(voices[lead, plan.TIERS]):
+        if shared >> k & 1:
+            _share(rows, k, work, _find_due(voices, tiers[lead, k, plan.FRAME_SIZE], work, members, count))
     _look_up_all(rows, ramp, s, work, members, count)
     _multiply_all(voices[lead, plan.HIDDEN_MATRIX], work, count)
     for i in range(count):
@@ -461,6 +593,7 @@ def render(rows, ramp, textures, work, result):
     _mark_drawing(voices, ramp, work.drawing)
     _set_textures(voices, textures)
     groups = _group(voices, work)
+    open_block(work.box.ctypes.data)
     for s in range(frames):
         a = _f(s + 1) / _f(frames)
         for g in range(groups):
@@ -482,3 +615,4 @@ def render(rows, ramp, textures, work, result):
             stream = bytes_at(voices[v, plan.STREAM])
             for i in range(plan.WINDOW):
                 stream[i] = stream[i + frames]
+    close_block(work.box.ctypes.data)

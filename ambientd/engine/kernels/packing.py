@@ -35,6 +35,7 @@ class PackedNetwork:
         for k, tier in enumerate(network.tiers):
             self._pack_tier(network, k, tier)
             for row, cell in zip(self.layers[k], tier.cells, strict=True):
+                row[plan.AHEAD_JOB] = -1
                 row[plan.MATRIX_IH] = self._matrix(cell.weight_ih, cell.bias_ih, 3)
                 row[plan.MATRIX_HH] = self._matrix(cell.weight_hh, cell.bias_hh, 3)
 
@@ -80,6 +81,7 @@ class PackedNetwork:
     def _pack_tier(self, network: Network, k: int, tier: Tier) -> None:
         row = self.tiers[k]
         row[plan.FRAME_SIZE], row[plan.RATIO] = tier.frame_size, tier.ratio
+        row[plan.SHARED_FROM], row[plan.SHARED_JOB] = tier.ratio, -1
         row[plan.INPUT_COLUMNS] = padded(tier.frame_size, COLUMNS)
         # A lower tier's input bias is folded into the upsampling above it: its vectors arrive ready to be added.
         is_top = k + 1 == len(network.tiers)

@@ -36,7 +36,7 @@ WINDOW = 4096
     X,  # activation
     HIDDEN,  # activation
     LOGITS,
-    GATES_INPUT,
+    GATES_INPUT,  # [3, dim], and as much for the second core
     GATES_STATE,
     VOICE_FIELDS,
 ) = range(27)
@@ -67,18 +67,24 @@ WINDOW = 4096
     INPUT_COLUMNS,
     INPUT_MATRIX,
     UPSAMPLE_MATRIX,
-    CONDITIONING,  # [ratio, dim]
+    CONDITIONING,  # [ratio, dim], and as much for the second core
     HELD,  # [dim]: the state that freeze holds on to
+    HEARD,  # activation: what the tier below hears while something is held
+    SHARED_FROM,  # of the frame's vectors, the first that is not in CONDITIONING yet, but with the second core
+    SHARED_JOB,  # the number of its first job; -1: of none
+    SHARED_INPUT,  # the activation that it is made from
     TIER_FIELDS,
-) = range(8)
+) = range(12)
 
 # A GRU layer's row.
 (
     MATRIX_IH,
     MATRIX_HH,
     STATE,  # activation
+    GATES_AHEAD,  # where the second core puts MATRIX_HH's next results
+    AHEAD_JOB,  # the number of its first job; -1: of none
     LAYER_FIELDS,
-) = range(4)
+) = range(6)
 
 ROWS = 64
 """Rows of a matrix that are worked on together."""
