@@ -53,6 +53,9 @@ class Tier(nn.Module):
         super().__init__()
         self.frame_size, self.ratio = frame_size, ratio
         self.input = nn.Linear(frame_size, dim)
+        with torch.no_grad():
+            # Neighbouring samples are alike and add up in phase: at the usual scale the GRU starts near saturation.
+            self.input.weight *= 0.25
         self.rnn = nn.ModuleList(cells)
         self.upsample = nn.Linear(dim, ratio * dim)
 

@@ -62,3 +62,22 @@ def test_a_batch_larger_than_the_data_still_trains(batch):
     t.hidden = [[h.detach() for h in tier] for tier in t.model.initial_state(batch)]
     assert math.isfinite(t.train_step())
     assert t.samples == batch * 128
+
+
+def test_the_frame_tiers_remember():
+    """A pattern that the last few samples do not tell apart, but a state does."""
+    torch.set_num_threads(1)
+    pattern = np.random.default_rng(5).integers(0, 2, 48).astype(np.uint8)
+    music = np.tile(pattern, 400)
+    windows = np.lib.stride_tricks.sliding_window_view(music, 3)
+    contexts, counts = np.unique(windows, axis=0, return_counts=True)
+    pairs = {tuple(c): n for c, n in zip(contexts, counts, strict=True)}
+    forgetful = -sum(
+        n * np.log2(n / sum(pairs.get((*c[:-1], last), 0) for last in (0, 1))) for c, n in pairs.items()
+    ) / len(windows)
+    a = Architecture(dim=32, frame_sizes=(2, 4), n_rnn=1, q_levels=2)
+    data = dataset.split([music], 192, "time", np.random.default_rng(0))
+    t = Trainer(a, 1000, data, Recipe(8, 96, 0.02, 300, None, seed=1))
+    losses = [t.train_step() for _ in range(300)]
+    assert forgetful > 0.7
+    assert np.mean(losses[-20:]) < forgetful / 3
