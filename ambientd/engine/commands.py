@@ -161,32 +161,43 @@ def bench() -> None:
 
 
 @bench.command()
-@click.option("--dim", "dims", cls=Several, type=click.IntRange(1, 4096), default=(256,), show_default=True)
-@click.option("--voices", cls=Several, type=click.IntRange(1, 64), default=(1, 2), show_default=True)
-@click.option("--threads", type=click.IntRange(1, 1), default=1, help="The kernel of this version runs on one.")
-@click.option("--precision", "precisions", cls=Several, type=click.Choice(("fp32", "eager")), help="[default: both]")
-@click.option("--seconds", type=click.FloatRange(0.1, 600), default=2.0, show_default=True, help="Per measurement.")
+@click.option("--dim", "dims", cls=Several, type=click.IntRange(1, 4096))
+@click.option("--precision", "precisions", cls=Several, type=click.Choice(("int8", "bf16", "fp32", "eager")))
+@click.option("--threads", cls=Several, type=click.IntRange(1, 2))
+@click.option("--voices", cls=Several, type=click.IntRange(1, 64), help="Of one checkpoint, and of one each.")
+@click.option("--seconds", type=click.FloatRange(0.1, 600), default=1.5, show_default=True, help="Per measurement.")
 @click.option("--json", "as_json", is_flag=True, help="Print for machines.")
 def engine(
     dims: tuple[int, ...],
-    voices: tuple[int, ...],
-    threads: int,
     precisions: tuple[str, ...],
+    threads: tuple[int, ...],
+    voices: tuple[int, ...],
     seconds: float,
     as_json: bool,
 ) -> None:
-    """Real-time factors: seconds of audio per second, of all voices together, beside PyTorch's eager loop."""
+    """Real-time factors: seconds of audio made per second, and how near that is to what memory can deliver.
+
+    Without options a table of what matters, beside PyTorch's eager loop. With any, all combinations of the values
+    given; what is left out is dim 512, int8, 1 thread, 1 voice.
+    """
     from dataclasses import asdict
 
-    from ambientd.engine.bench import PRECISIONS, measure
+    from ambientd.engine.bench import CASES, combinations, measure
 
+    cases = combinations(dims, precisions, threads, voices) if dims or precisions or threads or voices else CASES
     rows = []
-    for row in measure(dims, voices, precisions or PRECISIONS, seconds):
-        rows.append(asdict(row) | {"xrt": round(row.xrt, 4)})
+    if not as_json:
+        click.echo("  dim  precision  threads  voices (checkpoints)   x real time   each  noise  kB/sample  bandwidth")
+    for row in measure(cases, seconds):
+        rows.append(asdict(row))
         if not as_json:
+            size = f"{row.bytes_per_sample / 1000:9.0f}" if row.bytes_per_sample else " " * 9
+            share = f"{row.bandwidth_share:9.0%}" if row.bandwidth_share else ""
             click.echo(
-                f"dim {row.dim:5d}  {row.precision:6s} {row.threads} thread  {row.voices} voices "
-                f"of {row.checkpoints} checkpoints: {row.xrt:8.3f} x real time"
+                f"{row.dim:5d}  {row.precision:9s}  {row.threads:7d}  {row.voices:6d} ({row.checkpoints})"
+                f"             {row.xrt:11.3f} {row.each:6.2f}   {row.noise:4.0%}  {size}  {share}"
             )
     if as_json:
         click.echo(json.dumps(rows))
+    else:
+        click.echo("Medians; noise: their middle half. bandwidth: of what this machine read from as large a buffer.")

@@ -56,6 +56,11 @@ class Voice:
         self._kept.append(aligned(size))
         return self._kept[-1]
 
+    @property
+    def hidden(self) -> Floats:
+        """[dim]: what its hidden units gave for the newest sample."""
+        return self._hidden[: self.packed.dim]
+
     def _place_buffers(self) -> None:
         dim = self.packed.dim
         sizes = {
@@ -68,6 +73,8 @@ class Voice:
         }
         for field, size in sizes.items():
             self.row[field] = self._buffer(size).ctypes.data
+            if field == plan.HIDDEN:
+                self._hidden = self._kept[-1]
         for tier in self.tiers:
             tier[plan.CONDITIONING] = self._buffer(2 * int(tier[plan.RATIO]) * dim).ctypes.data
             tier[plan.HEARD] = self._buffer(activation_floats(dim)).ctypes.data

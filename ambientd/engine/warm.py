@@ -29,9 +29,10 @@ def warm() -> float:
     from ambientd.engine.voice import open_voice
     from ambientd.types import BLOCK, Mix
 
-    engine = Engine(slots=1, channels=1, sample_rate=16_000)
+    engine = Engine(slots=1, channels=1, sample_rate=16_000, cores="two")
     engine.place(0, open_voice(random_checkpoint(Architecture(dim=64, frame_sizes=(2, 4), n_rnn=1)), seed=0))
     engine.render(Mix.solo(1, 1), np.zeros((BLOCK, 1), np.float32))
+    engine.close()
     return time.perf_counter() - began
 
 

@@ -100,13 +100,29 @@ assert "torch" not in sys.modules
 
 
 def test_bench_lists_the_engine_beside_the_eager_loop():
-    arguments = ["bench", "engine", "--json", "--dim", "32", "--voices", "1", "2", "--seconds", "0.1"]
+    arguments = ["bench", "engine", "--json", "--dim", "32", "--voices", "1", "2"]
+    arguments += ["--precision", "int8", "eager", "--seconds", "0.1"]
     result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 0, result.output
     rows = json.loads(result.stdout)
     found = {(row["precision"], row["voices"], row["checkpoints"]) for row in rows}
-    assert found == {("eager", 1, 1), ("fp32", 1, 1), ("fp32", 2, 1), ("fp32", 2, 2)}
+    assert found == {("eager", 1, 1), ("int8", 1, 1), ("int8", 2, 1), ("int8", 2, 2)}
     assert all(row["dim"] == 32 and row["threads"] == 1 and row["xrt"] > 0 for row in rows)
+    for row in rows:
+        assert row["each"] == pytest.approx(row["xrt"] / row["voices"], rel=1e-3)
+        if row["precision"] == "int8":
+            assert row["bytes_per_sample"] > 3.5 * 32**2 * row["checkpoints"]
+            assert 0 < row["bandwidth_share"] < 1.5
+        else:
+            assert row["bytes_per_sample"] is row["bandwidth_share"] is None
+
+
+def test_bench_prints_a_table_of_what_was_asked_for():
+    arguments = ["bench", "engine", "--dim", "32", "64", "--precision", "bf16", "--threads", "1", "2"]
+    result = CliRunner().invoke(main, [*arguments, "--seconds", "0.1"])
+    assert result.exit_code == 0, result.output
+    _, *rows, _ = result.output.splitlines()
+    assert [row.split()[:3] for row in rows] == [[d, "bf16", t] for d in ("32", "64") for t in ("1", "2")]
 
 
 def test_precision_changes_the_music_only_where_it_rounds(render):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ class PackedNetwork:
         self.dim = padded(network.dim)
         self.levels = padded(network.q_levels)
         self.h0 = [[cell.h0.copy() for cell in tier.cells] for tier in network.tiers]
-        self._kept: list[Matrix | NDArray[Any]] = []
+        self._matrices: list[tuple[Matrix, int]] = []  # with the number of samples between two uses
         tiers, cells = len(network.tiers), len(network.tiers[0].cells)
         self.voice = np.zeros(plan.VOICE_FIELDS, np.int64)
         self.tiers = np.zeros((tiers, plan.TIER_FIELDS), np.int64)
@@ -36,15 +37,26 @@ class PackedNetwork:
             self._pack_tier(network, k, tier)
             for row, cell in zip(self.layers[k], tier.cells, strict=True):
                 row[plan.AHEAD_JOB] = -1
-                row[plan.MATRIX_IH] = self._matrix(cell.weight_ih, cell.bias_ih, 3)
-                row[plan.MATRIX_HH] = self._matrix(cell.weight_hh, cell.bias_hh, 3)
+                row[plan.MATRIX_IH] = self._matrix(cell.weight_ih, cell.bias_ih, 3, period=tier.frame_size)
+                row[plan.MATRIX_HH] = self._matrix(cell.weight_hh, cell.bias_hh, 3, period=tier.frame_size)
 
     @property
     def nbytes(self) -> int:
-        return sum(kept.nbytes for kept in self._kept)
+        return int(self._table.nbytes) + sum(matrix.nbytes for matrix, _ in self._matrices)
 
-    def _matrix(self, weights: Floats, bias: Floats, parts: int = 1, kind: int | None = None) -> int:
-        """Address of [parts * R, C] packed, R padded in each part."""
+    def bytes_read(self, hidden: Sequence[Floats]) -> float:
+        """Of weights and table, for one sample of as many voices together as there are `hidden` [dim], and on average.
+
+        hidden: what each voice's hidden units gave; the sparse output layer is read only where they are not 0.
+        """
+        total = len(hidden) * self._table.nbytes / self.voice[plan.LEVELS]
+        for matrix, period in self._matrices:
+            skips = matrix.row[plan.KIND] == plan.BF16_SPARSE
+            total += matrix.nbytes * (sum(np.mean(h > 0) for h in hidden) if skips else 1 / period)
+        return float(total)
+
+    def _matrix(self, weights: Floats, bias: Floats, parts: int = 1, kind: int | None = None, period: int = 1) -> int:
+        """Address of [parts * R, C] packed, R padded in each part. period: samples between two uses."""
         rows, columns = padded(weights.shape[0] // parts), weights.shape[1]
         columns = padded(columns, COLUMNS) if kind == plan.FP32 else padded(columns)
         matrix = Matrix(
@@ -52,7 +64,7 @@ class PackedNetwork:
             pad(bias.reshape(parts, -1, 1), rows, 1)[:, 0],
             self.format.kind if kind is None else kind,
         )
-        self._kept.append(matrix)
+        self._matrices.append((matrix, period))
         return matrix.address
 
     def _pack_sample_level(self, network: Network) -> None:
@@ -74,7 +86,7 @@ class PackedNetwork:
         positions, levels, units = table.shape
         kept = aligned_bytes(positions * levels * self.dim * values.itemsize).view(values.dtype)
         kept.reshape(positions, levels, self.dim)[:, :, :units] = values
-        self._kept.append(kept)
+        self._table = kept
         self.voice[plan.TABLE] = kept.ctypes.data
         self.voice[plan.TABLE_SCALE] = scale.view(np.int32)
 
@@ -87,5 +99,6 @@ class PackedNetwork:
         is_top = k + 1 == len(network.tiers)
         own = tier.input_bias if is_top else np.zeros_like(tier.input_bias)
         below = np.tile(network.tiers[k - 1].input_bias, tier.ratio) if k else np.float32(0)
-        row[plan.INPUT_MATRIX] = self._matrix(tier.input_weight, own, kind=plan.FP32)
-        row[plan.UPSAMPLE_MATRIX] = self._matrix(tier.upsample_weight, tier.upsample_bias + below, tier.ratio)
+        size, bias = tier.frame_size, tier.upsample_bias + below
+        row[plan.INPUT_MATRIX] = self._matrix(tier.input_weight, own, kind=plan.FP32, period=size)
+        row[plan.UPSAMPLE_MATRIX] = self._matrix(tier.upsample_weight, bias, tier.ratio, period=size)
