@@ -7,18 +7,14 @@ player may die, hang or be killed at any time; they are started again, and the m
 from __future__ import annotations
 
 import os
-import secrets
 import selectors
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from ambientd import __version__
 from ambientd import config as configuration
-from ambientd.audio.bed import Bed
 from ambientd.audio.chain import PlayerControl
 from ambientd.audio.device import DEFAULT, NULL
 from ambientd.audio.player import MODULE as PLAYER
@@ -27,60 +23,24 @@ from ambientd.config import Config
 from ambientd.control.osc import OscServer
 from ambientd.engine.generator_config import MODULE as GENERATOR
 from ambientd.engine.generator_config import GeneratorConfig, GeneratorStatus, SlotConfig
-from ambientd.errors import CheckpointError, UsageError
+from ambientd.errors import UsageError
 from ambientd.ipc.child import Child, Message
-from ambientd.ipc.memory import Segment
-from ambientd.ipc.ring import Ring
 from ambientd.ipc.runtime import status_socket_path
-from ambientd.ipc.tap import Tap, TapReader
-from ambientd.ipc.values import Values
-from ambientd.parameters import (
-    SLOT_PARAMETERS,
-    Parameter,
-    ParameterTable,
-    builtin_parameters,
-    mashup_parameters,
-)
+from ambientd.parameters import SLOT_PARAMETERS, Parameter, ParameterTable, builtin_parameters, mashup_parameters
 from ambientd.plugin_manager import Plugins
-from ambientd.samplernn import library
-from ambientd.samplernn.checkpoint import Card, load_card
+from ambientd.shared_state import SharedState
 from ambientd.sink_threads import SinkThread
+from ambientd.slots import find_slots
 from ambientd.status_socket import StatusSocket
 from ambientd.supervised import ProcessState, Supervised
 
 TICK_SECONDS = 0.05
-TAP_SECONDS = 4.0
-BED_SECONDS = 180.0
-DEFAULT_MODELS = 2
 STOP_FADE_SECONDS = 1.0
 PLAY_FADE_SECONDS = 2.0
-
-
-@dataclass(frozen=True)
-class Latency:
-    """Seconds. ahead: how full the generator keeps the ring. device: asked of the audio device."""
-
-    ahead: float
-    device: float
-    fade_to_bed: float
-
-
-COUNTERS = (PlayerStatus.RING_UNDERRUNS, PlayerStatus.UNDERFLOWS, PlayerStatus.LATE, PlayerStatus.BED_SECONDS)
 SEED_STRIDE = 1_000_003
+"""Added to the seeds with each restart of the generator."""
 DEVICE_ATTEMPTS = 3
-LATENCIES = {"normal": Latency(0.5, 0.25, 0.15), "live": Latency(0.12, 0.06, 0.04)}
-
-
-@dataclass
-class LoadedSlot:
-    """What the supervisor knows of a slot; the voice itself is the generator's."""
-
-    number: int
-    id: str
-    path: Path
-    card: Card
-    seed: int
-    state: str = "loading"
+"""Players that may die before their first word until the next one is told to do without a device."""
 
 
 class Daemon:
@@ -89,9 +49,8 @@ class Daemon:
     def __init__(self, config: Config, say: Callable[[str], None]) -> None:
         self.config, self._say = config, say
         self.plugins = Plugins.discover()
-        self.slots = self._find_slots()
+        self.slots = find_slots(config, say)
         self.sample_rate = self.slots[0].card.sample_rate
-        self.latency = LATENCIES[config.latency]
         self.mashup = config.mashup.name
         self.output: Message = {}
         self.shed: list[str] = []
@@ -102,8 +61,11 @@ class Daemon:
         self._rest_at: float | None = None
         self._selector = selectors.DefaultSelector()
 
-        self._make_memory()
-        self.parameters = self._make_parameters()
+        knobs = self._all_knobs()
+        self.shared = SharedState(config, self.sample_rate, len(knobs), say)
+        self.shared.control[PlayerControl.VOLUME] = config.volume
+        self.shared.control[PlayerControl.PLAYING] = float(config.autoplay)
+        self.parameters = self._make_parameters(knobs)
         self.socket = StatusSocket(status_socket_path(), self.info)
         self.osc = OscServer(config.osc, self) if config.osc.enabled else None
         self.player = self._make_player()
@@ -140,7 +102,7 @@ class Daemon:
 
     def info(self) -> dict[str, Any]:
         """Everything about the running daemon, JSON-serialisable; also what `ambientd status` shows."""
-        status, made = self._player_status, self._generator_status
+        status, made = self.shared.player, self.shared.generator
         return {
             "version": __version__,
             "uptime_seconds": round(time.monotonic() - self._started, 1),
@@ -153,17 +115,17 @@ class Daemon:
                 for s in self.slots
             ],
             "mashup": self.mashup,
-            "playing": self._control[PlayerControl.PLAYING] > 0,
-            "panic": self._control[PlayerControl.PANIC] > 0,
+            "playing": self.shared.control[PlayerControl.PLAYING] > 0,
+            "panic": self.shared.control[PlayerControl.PANIC] > 0,
             "output": self.output,
             "sample_rate": self.sample_rate,
             "margin": round(made[GeneratorStatus.MARGIN], 3),
             "governor": {"level": len(self.shed), "shed": self.shed},
-            "ring_seconds": round((self._ring.written - self._ring.read) / self.sample_rate, 3),
-            "underruns": int(self._counted(PlayerStatus.RING_UNDERRUNS)),
-            "device_underflows": int(self._counted(PlayerStatus.UNDERFLOWS)),
-            "late_blocks": int(self._counted(PlayerStatus.LATE)),
-            "bed_seconds": round(self._counted(PlayerStatus.BED_SECONDS), 2),
+            "ring_seconds": round((self.shared.ring.written - self.shared.ring.read) / self.sample_rate, 3),
+            "underruns": int(self.shared.counted(PlayerStatus.RING_UNDERRUNS)),
+            "device_underflows": int(self.shared.counted(PlayerStatus.UNDERFLOWS)),
+            "late_blocks": int(self.shared.counted(PlayerStatus.LATE)),
+            "bed_seconds": round(self.shared.counted(PlayerStatus.BED_SECONDS), 2),
             "rms": round(status[PlayerStatus.RMS], 5),
             "osc": self.osc.info() if self.osc else None,
             "sinks": [{"name": s.sink.name, "state": s.state, "lost_frames": s.lost} for s in self.sinks],
@@ -179,7 +141,7 @@ class Daemon:
 
     def panic(self, on: bool) -> None:
         """Silence within 50 ms until released."""
-        self._control[PlayerControl.PANIC] = float(on)
+        self.shared.control[PlayerControl.PANIC] = float(on)
 
     def select_mashup(self, name: str) -> None:
         """Let another mashup decide. Raises PluginError when there is none of that name."""
@@ -198,35 +160,10 @@ class Daemon:
             self.generator.child.send({"cmd": "reprime", "slot": slot - 1, **seeded})
 
     def _fade_to(self, playing: int, seconds: float) -> None:
-        self._control[PlayerControl.FADE_SECONDS] = seconds
-        self._control[PlayerControl.PLAYING] = float(playing)
+        self.shared.control[PlayerControl.FADE_SECONDS] = seconds
+        self.shared.control[PlayerControl.PLAYING] = float(playing)
 
     # Starting
-
-    def _find_slots(self) -> list[LoadedSlot]:
-        """The configured models that can be played. One that cannot costs a line, all of them the start."""
-        ids = [slot.model for slot in self.config.slots] or [e.id for e in library.entries()][:DEFAULT_MODELS]
-        seed = self.config.engine.seed
-        base = secrets.randbits(30) if seed is None else seed
-        found: list[LoadedSlot] = []
-        for number, id in enumerate(ids, 1):
-            own = self.config.slots[number - 1].seed if self.config.slots else None
-            try:
-                path = library.resolve(id)
-                card = load_card(path)
-                if found and card.sample_rate != found[0].card.sample_rate:
-                    raise CheckpointError(
-                        f"{id} runs at {card.sample_rate} Hz, the first model at {found[0].card.sample_rate} Hz",
-                        "Play models of one sample rate together",
-                    )
-                found.append(LoadedSlot(number, id, path, card, base + number if own is None else own))
-            except CheckpointError as error:
-                self._say(f"slot {number} stays empty: {error}")
-        if not found:
-            raise CheckpointError(
-                "no model can be played", "See `ambientd models list`, or train one (`ambientd train`)"
-            )
-        return found
 
     def _check_mashups(self) -> dict[str, dict[str, Any]]:
         """Each mashup's options; the configured one's are checked, with the file's key in the message."""
@@ -245,33 +182,16 @@ class Daemon:
             for index, sink in enumerate(self.config.sinks)
         ]
 
-    def _make_memory(self) -> None:
-        rate, channels = self.sample_rate, self.config.audio.channels
-        self._ring_frames = int(self.latency.ahead * rate)
-        self._ring_segment = Segment.create(Ring.nbytes(self._ring_frames, channels))
-        self._ring = Ring(self._ring_segment, self._ring_frames, channels)
-        self._bed_frames = int(BED_SECONDS * rate)
-        self._bed_segment = Segment.create(Bed.nbytes(self._bed_frames, channels))
-        load_first_bed(Bed(self._bed_segment, self._bed_frames, channels, rate), self._say)
-        self._tap_frames = int(TAP_SECONDS * self.config.audio.sample_rate)
-        self._tap_segment = Segment.create(Tap.nbytes(self._tap_frames, channels))
-        self._control_segment = Segment.create(Values.nbytes(len(PlayerControl)))
-        self._control = Values(self._control_segment, len(PlayerControl))
-        self._control[PlayerControl.VOLUME] = self.config.volume
-        self._control[PlayerControl.PLAYING] = float(self.config.autoplay)
-        self._player_segment = Segment.create(Values.nbytes(len(PlayerStatus)))
-        self._player_status = Values(self._player_segment, len(PlayerStatus))
-        self._earlier_players = dict.fromkeys(COUNTERS, 0.0)
-        self._generator_segment = Segment.create(Values.nbytes(len(GeneratorStatus)))
-        self._generator_status = Values(self._generator_segment, len(GeneratorStatus))
-
-    def _make_parameters(self) -> ParameterTable:
+    def _all_knobs(self) -> list[Parameter]:
         """Every knob there can be: indices never change, so that the generator reads them from shared cells."""
-        parameters: list[Parameter] = list(builtin_parameters(self.config.max_slots))
+        knobs = list(builtin_parameters(self.config.max_slots))
         for name, mashup in self.plugins.mashups.items():
-            parameters += mashup_parameters(name, mashup.parameters)
-        self._cells_segment = Segment.create(Values.nbytes(len(parameters)))
-        table = ParameterTable(parameters, Values(self._cells_segment, len(parameters)))
+            knobs += mashup_parameters(name, mashup.parameters)
+        return knobs
+
+    def _make_parameters(self, knobs: list[Parameter]) -> ParameterTable:
+        """The table, at the values that the configuration asks for."""
+        table = ParameterTable(knobs, self.shared.parameters)
         table.point("mashup", f"mashup/{self.mashup}")
         table.listen(self._parameter_changed)
         table.set_value("volume", self.config.volume)
@@ -286,10 +206,10 @@ class Daemon:
 
     def _parameter_changed(self, parameter: Parameter, value: float) -> None:
         if parameter.id == "volume":
-            self._control[PlayerControl.VOLUME] = value
+            self.shared.control[PlayerControl.VOLUME] = value
 
     def _make_player(self) -> Supervised:
-        status = self._player_status
+        status = self.shared.player
         return Supervised(
             "player",
             self._spawn_player,
@@ -304,21 +224,15 @@ class Daemon:
         return Supervised(
             "generator",
             self._spawn_generator,
-            progress=lambda: self._ring.written,
-            busy=lambda: self._ring.free > self._ring_frames // 2,
+            progress=lambda: self.shared.ring.written,
+            busy=lambda: self.shared.ring.free > self.shared.ring_frames // 2,
             grace=180.0,  # the very first start compiles the kernels
             patience=3.0,
             report=self._say,
         )
 
-    def _counted(self, counter: PlayerStatus) -> float:
-        """Over all players since the start: each begins at zero."""
-        return self._earlier_players[counter] + self._player_status[counter]
-
     def _spawn_player(self) -> Child:
-        for counter in COUNTERS:
-            self._earlier_players[counter] = self._counted(counter)
-            self._player_status[counter] = 0
+        self.shared.next_player()
         audio = self.config.audio
         device = NULL if audio.output == "null" else str(audio.device if audio.device is not None else DEFAULT)
         had_a_device = self.output.get("output", NULL) != NULL
@@ -326,15 +240,15 @@ class Daemon:
             self._say("the sound system ends whoever opens it; playing to a clock instead, sinks and OSC work")
             device = NULL
         config = PlayerConfig(
-            ring_fd=self._ring_segment.fd,
-            ring_frames=self._ring_frames,
-            resume_frames=int(0.7 * self._ring_frames),
-            bed_fd=self._bed_segment.fd,
-            bed_frames=self._bed_frames,
-            tap_fd=self._tap_segment.fd,
-            tap_frames=self._tap_frames,
-            control_fd=self._control_segment.fd,
-            status_fd=self._player_segment.fd,
+            ring_fd=self.shared.ring_segment.fd,
+            ring_frames=self.shared.ring_frames,
+            resume_frames=int(0.7 * self.shared.ring_frames),
+            bed_fd=self.shared.bed_segment.fd,
+            bed_frames=self.shared.bed_frames,
+            tap_fd=self.shared.tap_segment.fd,
+            tap_frames=self.shared.tap_frames,
+            control_fd=self.shared.control_segment.fd,
+            status_fd=self.shared.player_segment.fd,
             source_rate=self.sample_rate,
             channels=audio.channels,
             device=device,
@@ -342,8 +256,8 @@ class Daemon:
             allow_null=not had_a_device,
             device_rate=audio.sample_rate,
             block=audio.block,
-            latency=self.latency.device,
-            fade_to_bed=self.latency.fade_to_bed,
+            latency=self.shared.latency.device,
+            fade_to_bed=self.shared.latency.fade_to_bed,
         )
         return Child.spawn(PLAYER, config.to_json(), config.fds)
 
@@ -359,11 +273,11 @@ class Daemon:
             channels=self.config.audio.channels,
             mashup=self.mashup,
             mashup_options=self._mashup_options[self.mashup],
-            ring_fd=self._ring_segment.fd,
-            ring_frames=self._ring_frames,
-            values_fd=self._cells_segment.fd,
+            ring_fd=self.shared.ring_segment.fd,
+            ring_frames=self.shared.ring_frames,
+            values_fd=self.shared.parameter_segment.fd,
             cells={p.id: self.parameters.index(p.id) for p in self.parameters},
-            status_fd=self._generator_segment.fd,
+            status_fd=self.shared.generator_segment.fd,
             precision=self.config.engine.precision,
             memory_limit_mb=self.config.engine.memory_limit_mb,
         )
@@ -374,8 +288,7 @@ class Daemon:
         channels = self.config.audio.channels
         for name, section in self._sink_configs:
             sink = self.plugins.sink(name)(section, sample_rate, channels)
-            reader = TapReader(self._tap_segment, self._tap_frames, channels)
-            self.sinks.append(SinkThread(sink, reader, self._say))
+            self.sinks.append(SinkThread(sink, self.shared.tap_reader(), self._say))
 
     def _announce(self) -> None:
         self._say(f"ambientd {__version__}")
@@ -460,7 +373,7 @@ class Daemon:
             return
         self._say("fading out")
         self._fade_to(0, STOP_FADE_SECONDS)
-        self._rest_at = now + STOP_FADE_SECONDS + self.latency.device + 2 * TICK_SECONDS
+        self._rest_at = now + STOP_FADE_SECONDS + self.shared.latency.device + 2 * TICK_SECONDS
 
     def _rested(self) -> bool:
         assert self._rest_at is not None
@@ -475,20 +388,3 @@ class Daemon:
         if self.osc:
             self.osc.close()
         self.socket.close()
-
-
-def load_first_bed(bed: Bed, say: Callable[[str], None]) -> None:
-    """Fill the bed with what was rendered beforehand, until the generator has made minutes of its own."""
-    import numpy as np
-    import soundfile
-    import soxr
-
-    path = library.bundled_folder() / "bed.flac"
-    try:
-        audio, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, OSError) as error:
-        say(f"no bed to begin with ({path}: {error}); the first seconds are silent")
-        return
-    if rate != bed.sample_rate:
-        audio = soxr.resample(audio, rate, bed.sample_rate)
-    bed.load(np.ascontiguousarray(np.broadcast_to(audio[:, :1], (len(audio), bed.channels))))

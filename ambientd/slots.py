@@ -1,0 +1,61 @@
+"""Which models the daemon plays, and what it knows of them. Supervisor; the voices themselves are the generator's."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ambientd.config import Config
+from ambientd.errors import CheckpointError
+from ambientd.samplernn import library
+from ambientd.samplernn.checkpoint import Card, load_card
+
+DEFAULT_MODELS = 2
+"""Of the library's, where the configuration names none."""
+
+
+@dataclass
+class LoadedSlot:
+    """A slot with a model in it. number: as people count, from 1."""
+
+    number: int
+    id: str
+    path: Path
+    card: Card
+    seed: int
+    state: str = "loading"
+
+
+def find_slots(config: Config, say: Callable[[str], None]) -> list[LoadedSlot]:
+    """The configured models that can be played. One that cannot costs a line; all of them, a CheckpointError."""
+    ids = [slot.model for slot in config.slots] or [entry.id for entry in library.entries()][:DEFAULT_MODELS]
+    seed = config.engine.seed
+    base = secrets.randbits(30) if seed is None else seed
+    found: list[LoadedSlot] = []
+    for number, id in enumerate(ids, 1):
+        own = config.slots[number - 1].seed if config.slots else None
+        try:
+            slot = _open(number, id, base + number if own is None else own)
+            if found:
+                _check_rate(slot, found[0])
+            found.append(slot)
+        except CheckpointError as error:
+            say(f"slot {number} stays empty: {error}")
+    if not found:
+        raise CheckpointError("no model can be played", "See `ambientd models list`, or train one (`ambientd train`)")
+    return found
+
+
+def _open(number: int, id: str, seed: int) -> LoadedSlot:
+    path = library.resolve(id)
+    return LoadedSlot(number, id, path, load_card(path), seed)
+
+
+def _check_rate(slot: LoadedSlot, first: LoadedSlot) -> None:
+    if slot.card.sample_rate != first.card.sample_rate:
+        raise CheckpointError(
+            f"{slot.id} runs at {slot.card.sample_rate} Hz, {first.id} at {first.card.sample_rate} Hz",
+            "Play models of one sample rate together",
+        )
