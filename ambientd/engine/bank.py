@@ -32,8 +32,9 @@ class Bank:
             np.zeros((slots, 1, plan.TIER_FIELDS), np.int64),
             np.zeros((slots, 1, 1, plan.LAYER_FIELDS), np.int64),
         )
-        self._work = cpu.work(slots)
-        self._second = SecondCore(self._work.box) if cores != "one" and (os.cpu_count() or 1) > 1 else None
+        self._rows = cpu.Rows.of(self._plan)
+        self._notes = cpu.Notes(slots)
+        self._second = SecondCore(self._notes.box) if cores != "one" and (os.cpu_count() or 1) > 1 else None
         self._policy = Policy(idle_cores()) if cores == "auto" else None
         self._no_logits = np.zeros((slots, 0, cpu.MAX_LEVELS), np.float32)
         self._silent = np.zeros((BLOCK, channels), np.float32)
@@ -53,6 +54,7 @@ class Bank:
         fitting_tiers[slot, : len(voice.tiers)] = voice.tiers
         fitting_layers[slot, : len(voice.layers), : voice.layers.shape[1]] = voice.layers
         self._plan = cpu.Plan(voices, fitting_tiers, fitting_layers)
+        self._rows = cpu.Rows.of(self._plan)
 
     def detach(self, slot: int) -> Voice | None:
         """Between two renders: empty the slot; the voice keeps its state."""
@@ -71,7 +73,7 @@ class Bank:
         result = cpu.Result(out, self.drawn, self._no_logits if logits is None else logits)
         used = self._call_second()
         began, stalls = time.perf_counter(), self._second.stalls if self._second else 0
-        cpu.render(self._plan, self._mixes, self._textures, self._work, result)
+        cpu.render(self._rows, self._mixes, self._textures, self._notes.work, result)
 
         if self._second and self._policy:
             self._policy.observe(used, time.perf_counter() - began, self._second.stalls > stalls)

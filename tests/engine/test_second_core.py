@@ -43,7 +43,7 @@ def rendered(packed, checkpoints, cores, blocks=BLOCKS):
         if block == blocks // 2:  # leaves and comes back in the middle of a long frame, its results not collected
             bank.attach(0, bank.detach(0))
     bank.close()
-    return np.concatenate(tokens, axis=1), bank._work.box
+    return np.concatenate(tokens, axis=1), bank._notes.box
 
 
 SHAPES = [
@@ -80,13 +80,17 @@ def job():
     return mailbox.mailbox(), matrix, lists, (x, staged, output, truth)
 
 
+def addresses(lists):
+    return (each.ctypes.data for each in lists)
+
+
 def post(box, matrix, lists):
     queue = mailbox.BACKGROUND
-    return mailbox.post(box.ctypes.data, queue, matrix.address, lists[0], lists[1], 1, 0, 2)
+    return mailbox.post(box.ctypes.data, queue, matrix.address, *addresses(lists[:2]), 1, 0, 2)
 
 
 def collect(box, number, matrix, lists):
-    mailbox.collect(box.ctypes.data, mailbox.BACKGROUND, number, matrix.address, *lists[:3], 1, 0, 2)
+    mailbox.collect(box.ctypes.data, mailbox.BACKGROUND, number, matrix.address, *addresses(lists[:3]), 1, 0, 2)
 
 
 def test_what_nobody_began_is_done_by_whoever_needs_it(job):

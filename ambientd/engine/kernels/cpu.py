@@ -76,29 +76,56 @@ class Plan(NamedTuple):
     layers: NDArray[np.int64]  # [V, most tiers, most layers, LAYER_FIELDS]
 
 
+class Rows(NamedTuple):
+    """A `Plan` by addresses.
+
+    Not arrays, because Numba counts references to each that is taken out of a tuple or sliced: that was a quarter
+    of a sample's time at dim 256.
+    """
+
+    voices: int
+    tiers: int
+    layers: int
+    slots: int
+    most_tiers: int
+    most_layers: int
+
+    @classmethod
+    def of(cls, plan: Plan) -> Rows:
+        """Good for as long as the plan's arrays live."""
+        slots, tiers, layers, _ = plan.layers.shape
+        return cls(*(array.ctypes.data for array in plan), slots, tiers, layers)
+
+
 class Work(NamedTuple):
-    """The kernel's notes while it renders. `work` makes them."""
+    """The kernel's notes while it renders, by addresses too. `Notes` owns them. V slots."""
 
-    drawing: NDArray[np.bool_]  # [V]: whose tokens somebody hears
-    members: NDArray[np.int64]  # [V, V]: row g: the voices of one checkpoint, which share every matrix's weights
-    sizes: NDArray[np.int64]  # [V]: how many those are; 0 ends the list
-    due: NDArray[np.int64]  # [V]: voices at the start of a frame
-    inputs: NDArray[np.int64]  # [V] addresses for `multiply`
-    outputs: NDArray[np.int64]  # [V]
-    staged: NDArray[np.int64]  # [V]: as outputs, of the second core
-    single: NDArray[np.int64]  # [3, 1]: the three of one voice
-    box: NDArray[np.int64]  # the second core's mailbox
-    scores: Floats  # [256]
-    groups: Floats  # [256 / GROUP]
+    drawing: int  # uint8 [V]: whose tokens somebody hears
+    members: int  # int64 [V, V]: row g: the voices of one checkpoint, which share every matrix's weights
+    sizes: int  # int64 [V]: how many those are
+    due: int  # int64 [V]: voices at the start of a frame
+    inputs: int  # int64 [V]: addresses for `multiply`
+    outputs: int  # int64 [V]
+    staged: int  # int64 [V]: as outputs, of the second core
+    single: int  # int64 [3]: the three of one voice
+    box: int  # the second core's mailbox
+    scores: int  # float32 [256]
+    groups: int  # float32 [256 / GROUP]
 
 
-def work(voices: int) -> Work:
-    """Notes for so many slots."""
-    drawing, members = np.zeros(voices, np.bool_), np.zeros((voices, voices), np.int64)
-    sizes, due, inputs, outputs, staged = np.zeros((5, voices), np.int64)
-    single = np.zeros((3, 1), np.int64)
-    scores, groups = np.zeros((2, MAX_LEVELS), np.float32)
-    return Work(drawing, members, sizes, due, inputs, outputs, staged, single, mailbox.mailbox(), scores, groups)
+class Notes:
+    """Memory for the kernel's notes on so many slots."""
+
+    def __init__(self, slots: int) -> None:
+        self.box = mailbox.mailbox()
+        self._lists = np.zeros((slots + 8, max(slots, 3)), np.int64)
+        self._scores = np.zeros((2, MAX_LEVELS), np.float32)
+        lists = [row.ctypes.data for row in self._lists[slots:]]
+        members, scores, groups = self._lists.ctypes.data, *(row.ctypes.data for row in self._scores)
+        drawing, sizes, due, inputs, outputs, staged, single, _ = lists
+        self.work = Work(
+            drawing, members, sizes, due, inputs, outputs, staged, single, self.box.ctypes.data, scores, groups
+        )
 
 
 class Result(NamedTuple):
@@ -107,6 +134,27 @@ class Result(NamedTuple):
     audio: Floats  # [n, C], overwritten
     drawn: Tokens  # [V, n]: what each voice drew, whether it was taken or not
     logits: Floats  # [V, n, 256] for the tests, or [V, 0, 256]
+
+
+@kernel
+def _voice(rows, v):
+    return words_at(rows.voices + 8 * plan.VOICE_FIELDS * v)
+
+
+@kernel
+def _tier(rows, v, k):
+    return words_at(rows.tiers + 8 * plan.TIER_FIELDS * (v * rows.most_tiers + k))
+
+
+@kernel
+def _layer(rows, v, k, n):
+    return words_at(rows.layers + 8 * plan.LAYER_FIELDS * ((v * rows.most_tiers + k) * rows.most_layers + n))
+
+
+@kernel
+def _members(rows, work, g):
+    """The list of group g."""
+    return words_at(work.members + 8 * max(rows.slots, 3) * g)
 
 
 @kernel
@@ -193,12 +241,12 @@ def _texture(voice, a, slow):
 def _multiply_all(matrix, work, count):
     """The whole matrix times the vectors at work.inputs, into those at work.outputs."""
     blocks = words_at(matrix)[plan.BLOCKS]
-    multiply(matrix, work.inputs.ctypes.data, work.outputs.ctypes.data, count, 0, blocks)
+    multiply(matrix, work.inputs, work.outputs, count, 0, blocks)
 
 
 @kernel
 def _is_helped(work, count):
-    return count <= MOST_VECTORS and helped(work.box.ctypes.data)
+    return count <= MOST_VECTORS and helped(work.box)
 
 
 @kernel
@@ -211,86 +259,89 @@ def _job_blocks(dim):
 @kernel
 def _multiply_shared(matrix, dim, work, count):
     """As `_multiply_all`, half of it on the second core, and at once. An output has room for twice its rows."""
-    blocks, box = words_at(matrix)[plan.BLOCKS], work.box.ctypes.data
+    blocks, box = words_at(matrix)[plan.BLOCKS], work.box
     half = blocks - blocks // 2
     for i in range(count):
-        work.staged[i] = work.outputs[i] + 4 * plan.ROWS * blocks
+        words_at(work.staged)[i] = words_at(work.outputs)[i] + 4 * plan.ROWS * blocks
     job = post(box, URGENT, matrix, work.inputs, work.staged, count, half, blocks)
-    multiply(matrix, work.inputs.ctypes.data, work.outputs.ctypes.data, count, 0, half)
+    multiply(matrix, work.inputs, work.outputs, count, 0, half)
     collect(box, URGENT, job, matrix, work.inputs, work.staged, work.outputs, count, half, blocks)
 
 
 @kernel
-def _multiply_ahead(layers, k, n, dim, work, count):
+def _multiply_ahead(rows, k, n, dim, work, count):
     """MATRIX_HH of layer n: what the second core has made of it since the last frame, and the rest here."""
-    due, box = work.due, work.box.ctypes.data
-    matrix, job = layers[due[0], k, n, plan.MATRIX_HH], layers[due[0], k, n, plan.AHEAD_JOB]
+    due = words_at(work.due)
+    matrix, job = _layer(rows, due[0], k, n)[plan.MATRIX_HH], _layer(rows, due[0], k, n)[plan.AHEAD_JOB]
     for i in range(count):
-        work.staged[i] = layers[due[i], k, n, plan.GATES_AHEAD]
-        job = min(job, layers[due[i], k, n, plan.AHEAD_JOB])
-        layers[due[i], k, n, plan.AHEAD_JOB] = -1
+        words_at(work.staged)[i] = _layer(rows, due[i], k, n)[plan.GATES_AHEAD]
+        job = min(job, _layer(rows, due[i], k, n)[plan.AHEAD_JOB])
+        _layer(rows, due[i], k, n)[plan.AHEAD_JOB] = -1
     if job < 0:
         _multiply_all(matrix, work, count)
         return
     step = _job_blocks(dim)
     for first in range(0, words_at(matrix)[plan.BLOCKS], step):
         number = job + first // step
-        collect(box, BACKGROUND, number, matrix, work.inputs, work.staged, work.outputs, count, first, first + step)
+        collect(
+            work.box, BACKGROUND, number, matrix, work.inputs, work.staged, work.outputs, count, first, first + step
+        )
 
 
 @kernel
 def _share(rows, k, work, count):
     """Give the second core what the frame just begun leaves to be done: vectors, then the next frame's MATRIX_HH."""
-    tiers, layers, due, box = rows.tiers, rows.layers, work.due, work.box.ctypes.data
-    lead, tier = rows.voices[due[0]], tiers[due[0], k]
+    due = words_at(work.due)
+    lead, tier = _voice(rows, due[0]), _tier(rows, due[0], k)
     dim, ratio = lead[plan.DIM], tier[plan.RATIO]
     step = _job_blocks(dim)
     for i in range(count):
-        work.inputs[i] = tiers[due[i], k, plan.SHARED_INPUT]
-        work.staged[i] = tiers[due[i], k, plan.CONDITIONING] + 4 * dim * ratio
+        words_at(work.inputs)[i] = _tier(rows, due[i], k)[plan.SHARED_INPUT]
+        words_at(work.staged)[i] = _tier(rows, due[i], k)[plan.CONDITIONING] + 4 * dim * ratio
     first_job = -1
     for first in range(dim // plan.ROWS, ratio * dim // plan.ROWS, step):
         matrix = tier[plan.UPSAMPLE_MATRIX]
-        job = post(box, BACKGROUND, matrix, work.inputs, work.staged, count, first, first + step)
+        job = post(work.box, BACKGROUND, matrix, work.inputs, work.staged, count, first, first + step)
         first_job = job if first_job < 0 else first_job
     for i in range(count):
-        tiers[due[i], k, plan.SHARED_JOB] = first_job
+        _tier(rows, due[i], k)[plan.SHARED_JOB] = first_job
     for n in range(lead[plan.LAYERS]):
         for i in range(count):
-            work.inputs[i] = layers[due[i], k, n, plan.STATE]
-            work.staged[i] = layers[due[i], k, n, plan.GATES_AHEAD]
+            words_at(work.inputs)[i] = _layer(rows, due[i], k, n)[plan.STATE]
+            words_at(work.staged)[i] = _layer(rows, due[i], k, n)[plan.GATES_AHEAD]
         first_job = -1
         for first in range(0, 3 * dim // plan.ROWS, step):
-            matrix = layers[due[0], k, n, plan.MATRIX_HH]
-            job = post(box, BACKGROUND, matrix, work.inputs, work.staged, count, first, first + step)
+            matrix = _layer(rows, due[0], k, n)[plan.MATRIX_HH]
+            job = post(work.box, BACKGROUND, matrix, work.inputs, work.staged, count, first, first + step)
             first_job = job if first_job < 0 else first_job
         for i in range(count):
-            layers[due[i], k, n, plan.AHEAD_JOB] = first_job
+            _layer(rows, due[i], k, n)[plan.AHEAD_JOB] = first_job
 
 
 @kernel
 def _fetch(rows, v, k, vector, work):
     """Have a vector of tier k in voice v's CONDITIONING, if it was left to the second core."""
-    tier, dim, single = rows.tiers[v, k], rows.voices[v, plan.DIM], work.single
+    tier, dim, single = _tier(rows, v, k), _voice(rows, v)[plan.DIM], words_at(work.single)
     start = tier[plan.SHARED_FROM]
     if vector < start:
         return
     blocks, step = dim // plan.ROWS, _job_blocks(dim)
-    single[0, 0], single[2, 0] = tier[plan.SHARED_INPUT], tier[plan.CONDITIONING]
-    single[1, 0] = tier[plan.CONDITIONING] + 4 * dim * tier[plan.RATIO]
+    single[0], single[2] = tier[plan.SHARED_INPUT], tier[plan.CONDITIONING]
+    single[1] = tier[plan.CONDITIONING] + 4 * dim * tier[plan.RATIO]
+    inputs, staged, outputs = work.single, work.single + 8, work.single + 16
     for part in range(blocks // step):
         job = tier[plan.SHARED_JOB]
         if job >= 0:
             job += (vector - start) * (blocks // step) + part
         first = vector * blocks + part * step
-        box, matrix = work.box.ctypes.data, tier[plan.UPSAMPLE_MATRIX]
-        collect(box, BACKGROUND, job, matrix, single[0], single[1], single[2], 1, first, first + step)
+        matrix = tier[plan.UPSAMPLE_MATRIX]
+        collect(work.box, BACKGROUND, job, matrix, inputs, staged, outputs, 1, first, first + step)
 
 
 @kernel
 def _read_frame(rows, v, k, heard):
     """The newest samples that tier k of voice v hears, as numbers, into its FRAME. heard: the end of the past."""
-    voice, size, columns = rows.voices[v], rows.tiers[v, k, plan.FRAME_SIZE], rows.tiers[v, k, plan.INPUT_COLUMNS]
+    voice, size, columns = _voice(rows, v), _tier(rows, v, k)[plan.FRAME_SIZE], _tier(rows, v, k)[plan.INPUT_COLUMNS]
     tokens, frame, signal = bytes_at(heard - size), floats_at(voice[plan.FRAME]), floats_at(voice[plan.SIGNAL])
     for i in range(size):
         frame[i] = (_f(tokens[i]) - signal[plan.SCALE_OFFSET]) * signal[plan.SCALE_FACTOR]
@@ -301,8 +352,8 @@ def _read_frame(rows, v, k, heard):
 @kernel
 def _add_from_above(rows, v, k, work):
     """Onto X of voice v, the vector that the tier above k has made for this frame, the input's bias in it."""
-    voice, above = rows.voices[v], rows.tiers[v, k + 1]
-    frame = voice[plan.POSITION] // rows.tiers[v, k, plan.FRAME_SIZE]
+    voice, above = _voice(rows, v), _tier(rows, v, k + 1)
+    frame = voice[plan.POSITION] // _tier(rows, v, k)[plan.FRAME_SIZE]
     x = floats_at(voice[plan.X])
     _fetch(rows, v, k + 1, frame % above[plan.RATIO], work)
     vector = floats_at(above[plan.CONDITIONING] + 4 * voice[plan.DIM] * (frame % above[plan.RATIO]))
@@ -313,23 +364,23 @@ def _add_from_above(rows, v, k, work):
 @kernel
 def _recur(rows, a, k, n, work, count):
     """Layer n of tier k of the voices that are due; their inputs are at work.inputs, and so is then their state."""
-    voices, layers, due = rows.voices, rows.layers, work.due
-    lead = voices[due[0]]
+    due = words_at(work.due)
+    lead = _voice(rows, due[0])
     dim, form, slow = lead[plan.DIM], lead[plan.QUANTIZED], k > 0 or lead[plan.TIERS] == 1
     for i in range(count):
-        work.outputs[i] = voices[due[i], plan.GATES_INPUT]
+        words_at(work.outputs)[i] = _voice(rows, due[i])[plan.GATES_INPUT]
     if _is_helped(work, count):
-        _multiply_shared(layers[due[0], k, n, plan.MATRIX_IH], dim, work, count)
+        _multiply_shared(_layer(rows, due[0], k, n)[plan.MATRIX_IH], dim, work, count)
     else:
-        _multiply_all(layers[due[0], k, n, plan.MATRIX_IH], work, count)
+        _multiply_all(_layer(rows, due[0], k, n)[plan.MATRIX_IH], work, count)
     for i in range(count):
-        work.inputs[i] = layers[due[i], k, n, plan.STATE]
-        work.outputs[i] = voices[due[i], plan.GATES_STATE]
-        if layers[due[i], k, n, plan.AHEAD_JOB] < 0:
-            quantize(work.inputs[i], dim, form, 0)
-    _multiply_ahead(layers, k, n, dim, work, count)
+        words_at(work.inputs)[i] = _layer(rows, due[i], k, n)[plan.STATE]
+        words_at(work.outputs)[i] = _voice(rows, due[i])[plan.GATES_STATE]
+        if _layer(rows, due[i], k, n)[plan.AHEAD_JOB] < 0:
+            quantize(words_at(work.inputs)[i], dim, form, 0)
+    _multiply_ahead(rows, k, n, dim, work, count)
     for i in range(count):
-        voice, state = voices[due[i]], work.inputs[i]
+        voice, state = _voice(rows, due[i]), words_at(work.inputs)[i]
         texture = _texture(voice, a, slow)
         _gru_gates(dim, voice[plan.GATES_INPUT], voice[plan.GATES_STATE], state, texture.rate)
         if texture.chaos != _f(0):
@@ -341,55 +392,57 @@ def _recur(rows, a, k, n, work, count):
 @kernel
 def _frames(rows, ramp, a, s, k, work, count):
     """One frame of tier k of the voices that are due: all of one checkpoint. Whether there is more to `_share`."""
-    voices, tiers, due = rows.voices, rows.tiers, work.due
-    lead = voices[due[0]]
+    due = words_at(work.due)
+    lead = _voice(rows, due[0])
     dim, form = lead[plan.DIM], lead[plan.QUANTIZED]
     for i in range(count):
-        _read_frame(rows, due[i], k, voices[ramp.history[due[i]], plan.STREAM] + plan.WINDOW + s)
-        work.inputs[i], work.outputs[i] = voices[due[i], plan.FRAME], voices[due[i], plan.X]
-    _multiply_all(tiers[due[0], k, plan.INPUT_MATRIX], work, count)
+        _read_frame(rows, due[i], k, _voice(rows, ramp.history[due[i]])[plan.STREAM] + plan.WINDOW + s)
+        words_at(work.inputs)[i], words_at(work.outputs)[i] = (
+            _voice(rows, due[i])[plan.FRAME],
+            _voice(rows, due[i])[plan.X],
+        )
+    _multiply_all(_tier(rows, due[0], k)[plan.INPUT_MATRIX], work, count)
     for i in range(count):
         if k + 1 < lead[plan.TIERS]:
             _add_from_above(rows, due[i], k, work)
-        work.inputs[i] = voices[due[i], plan.X]
-        quantize(work.inputs[i], dim, form, 0)
+        words_at(work.inputs)[i] = _voice(rows, due[i])[plan.X]
+        quantize(words_at(work.inputs)[i], dim, form, 0)
     for n in range(lead[plan.LAYERS]):
         _recur(rows, a, k, n, work, count)
     for i in range(count):
-        texture = _texture(voices[due[i]], a, k > 0 or lead[plan.TIERS] == 1)
-        state, heard = work.inputs[i], tiers[due[i], k, plan.HEARD]
-        work.inputs[i] = _hold(dim, tiers[due[i], k, plan.HELD], state, texture.freeze, heard)
-        if work.inputs[i] == heard:
+        texture = _texture(_voice(rows, due[i]), a, k > 0 or lead[plan.TIERS] == 1)
+        state, heard = words_at(work.inputs)[i], _tier(rows, due[i], k)[plan.HEARD]
+        words_at(work.inputs)[i] = _hold(dim, _tier(rows, due[i], k)[plan.HELD], state, texture.freeze, heard)
+        if words_at(work.inputs)[i] == heard:
             quantize(heard, dim, form, 0)
-        work.outputs[i] = tiers[due[i], k, plan.CONDITIONING]
+        words_at(work.outputs)[i] = _tier(rows, due[i], k)[plan.CONDITIONING]
     # All of the frame's vectors in one burst: the weights stream through the cache once, in order. Or with a
     # second core only the one that is needed now.
     shared = _is_helped(work, count)
-    vectors = 1 if shared else tiers[due[0], k, plan.RATIO]
+    vectors = 1 if shared else _tier(rows, due[0], k)[plan.RATIO]
     for i in range(count):
-        tiers[due[i], k, plan.SHARED_FROM] = vectors
-        tiers[due[i], k, plan.SHARED_INPUT] = work.inputs[i]
-        tiers[due[i], k, plan.SHARED_JOB] = -1
-    matrix, blocks = tiers[due[0], k, plan.UPSAMPLE_MATRIX], vectors * dim // plan.ROWS
-    multiply(matrix, work.inputs.ctypes.data, work.outputs.ctypes.data, count, 0, blocks)
+        _tier(rows, due[i], k)[plan.SHARED_FROM] = vectors
+        _tier(rows, due[i], k)[plan.SHARED_INPUT] = words_at(work.inputs)[i]
+        _tier(rows, due[i], k)[plan.SHARED_JOB] = -1
+    matrix, blocks = _tier(rows, due[0], k)[plan.UPSAMPLE_MATRIX], vectors * dim // plan.ROWS
+    multiply(matrix, work.inputs, work.outputs, count, 0, blocks)
     return shared
 
 
 @kernel
 def _look_up_all(rows, ramp, s, work, members, count):
     """The newest samples' sum of each voice, into its X, through a ReLU."""
-    voices = rows.voices
     for i in range(count):
-        voice, tier = voices[members[i]], rows.tiers[members[i], 0]
+        voice, tier = _voice(rows, members[i]), _tier(rows, members[i], 0)
         _fetch(rows, members[i], 0, voice[plan.POSITION] % tier[plan.RATIO], work)
         dim, width = voice[plan.DIM], voice[plan.POSITIONS]
         conditioning = tier[plan.CONDITIONING] + 4 * dim * (voice[plan.POSITION] % tier[plan.RATIO])
-        newest = voices[ramp.history[members[i]], plan.STREAM] + plan.WINDOW + s - width
+        newest = _voice(rows, ramp.history[members[i]])[plan.STREAM] + plan.WINDOW + s - width
         scale = float_from_bits(np.int32(voice[plan.TABLE_SCALE]))
         x = voice[plan.X]
         look_up(voice[plan.TABLE], newest, conditioning, x, width, voice[plan.LEVELS], dim, scale)
         quantize(x, dim, voice[plan.QUANTIZED], 1)
-        work.inputs[i], work.outputs[i] = x, voice[plan.HIDDEN]
+        words_at(work.inputs)[i], words_at(work.outputs)[i] = x, voice[plan.HIDDEN]
 
 
 @kernel
@@ -413,12 +466,12 @@ def _find_places(activation, dim):
 
 
 @kernel
-def _find_due(voices, frame_size, work, members, count):
+def _find_due(rows, frame_size, work, members, count):
     """List in work.due those whose frame begins with this sample; how many they are."""
     due = 0
     for i in range(count):
-        if voices[members[i], plan.POSITION] % frame_size == 0:
-            work.due[due] = members[i]
+        if _voice(rows, members[i])[plan.POSITION] % frame_size == 0:
+            words_at(work.due)[due] = members[i]
             due += 1
     return due
 
@@ -426,35 +479,34 @@ def _find_due(voices, frame_size, work, members, count):
 @kernel
 def _predict(rows, ramp, a, s, work, members, count):
     """Logits of sample s of the block, for the `count` voices of one checkpoint, into their LOGITS."""
-    voices, tiers = rows.voices, rows.tiers
     lead = members[0]
     shared = 0
-    for k in range(voices[lead, plan.TIERS] - 1, -1, -1):
-        due = _find_due(voices, tiers[lead, k, plan.FRAME_SIZE], work, members, count)
+    for k in range(_voice(rows, lead)[plan.TIERS] - 1, -1, -1):
+        due = _find_due(rows, _tier(rows, lead, k)[plan.FRAME_SIZE], work, members, count)
         if due and _frames(rows, ramp, a, s, k, work, due):
             shared |= 1 << k
     # The lowest tier's first: they are needed soonest.
-    for k in range(voices[lead, plan.TIERS]):
+    for k in range(_voice(rows, lead)[plan.TIERS]):
         if shared >> k & 1:
-            _share(rows, k, work, _find_due(voices, tiers[lead, k, plan.FRAME_SIZE], work, members, count))
+            _share(rows, k, work, _find_due(rows, _tier(rows, lead, k)[plan.FRAME_SIZE], work, members, count))
     _look_up_all(rows, ramp, s, work, members, count)
-    _multiply_all(voices[lead, plan.HIDDEN_MATRIX], work, count)
+    _multiply_all(_voice(rows, lead)[plan.HIDDEN_MATRIX], work, count)
     for i in range(count):
-        voice = voices[members[i]]
+        voice = _voice(rows, members[i])
         if voice[plan.HIDDEN_QUANTIZED] == plan.PLACES:
             _find_places(voice[plan.HIDDEN], voice[plan.DIM])
         else:
             quantize(voice[plan.HIDDEN], voice[plan.DIM], voice[plan.HIDDEN_QUANTIZED], 1)
-        work.inputs[i], work.outputs[i] = voice[plan.HIDDEN], voice[plan.LOGITS]
+        words_at(work.inputs)[i], words_at(work.outputs)[i] = voice[plan.HIDDEN], voice[plan.LOGITS]
         voice[plan.POSITION] += 1
-    _multiply_all(voices[lead, plan.OUTPUT_MATRIX], work, count)
+    _multiply_all(_voice(rows, lead)[plan.OUTPUT_MATRIX], work, count)
 
 
 @kernel
-def _mix_logits(voices, i, a, ramp, z):
+def _mix_logits(rows, i, a, ramp, z):
     """z[levels] = what voice i draws from, up to a constant: sum_j L_ij l_j / (tau_j T_i), the row normalised."""
     # log softmax(l) is l less one number for all tokens, which softmax(z) does not see: no logarithms needed.
-    count, levels = voices.shape[0], voices[i, plan.LEVELS]
+    count, levels = rows.slots, _voice(rows, i)[plan.LEVELS]
     total = _f(0)
     for j in range(count):
         total += ramp.start_logits[i, j] + a * (ramp.end_logits[i, j] - ramp.start_logits[i, j])
@@ -463,9 +515,9 @@ def _mix_logits(voices, i, a, ramp, z):
         z[t] = _f(0)
     for j in range(count):
         weight = ramp.start_logits[i, j] + a * (ramp.end_logits[i, j] - ramp.start_logits[i, j])
-        if weight != _f(0) and voices[j, plan.DIM]:
-            weight *= floats_at(voices[j, plan.SIGNAL])[plan.INVERSE_TAU] / (total * temperature)
-            logits = floats_at(voices[j, plan.LOGITS])
+        if weight != _f(0) and _voice(rows, j)[plan.DIM]:
+            weight *= floats_at(_voice(rows, j)[plan.SIGNAL])[plan.INVERSE_TAU] / (total * temperature)
+            logits = floats_at(_voice(rows, j)[plan.LOGITS])
             for t in range(levels):
                 z[t] += weight * logits[t]
 
@@ -515,104 +567,107 @@ def _sound(signal, x):
 
 
 @kernel
-def _group(voices, work):
+def _group(rows, work):
     """Voices of one checkpoint together."""
-    count, groups = voices.shape[0], 0
-    work.sizes[:] = 0
-    for v in range(count):
-        if voices[v, plan.DIM]:
-            g = 0
-            while g < groups and voices[work.members[g, 0], plan.HIDDEN_MATRIX] != voices[v, plan.HIDDEN_MATRIX]:
+    sizes, groups = words_at(work.sizes), 0
+    for v in range(rows.slots):
+        if _voice(rows, v)[plan.DIM]:
+            checkpoint, g = _voice(rows, v)[plan.HIDDEN_MATRIX], 0
+            while g < groups and _voice(rows, _members(rows, work, g)[0])[plan.HIDDEN_MATRIX] != checkpoint:
                 g += 1
-            work.members[g, work.sizes[g]] = v
-            work.sizes[g] += 1
-            groups = max(groups, g + 1)
+            if g == groups:
+                sizes[g] = 0
+                groups += 1
+            _members(rows, work, g)[sizes[g]] = v
+            sizes[g] += 1
     return groups
 
 
 @kernel
-def _mark_drawing(voices, ramp, drawing):
+def _mark_drawing(rows, ramp, drawing):
     """drawing[v]: whether anybody hears what v draws, through a gain or as a history."""
-    count = voices.shape[0]
+    count = rows.slots
     for v in range(count):
         drawing[v] = False
         for c in range(ramp.end_gains.shape[1]):
             if ramp.start_gains[v, c] != _f(0) or ramp.end_gains[v, c] != _f(0):
                 drawing[v] = True
         for j in range(count):
-            if voices[j, plan.DIM] and ramp.history[j] == v:
+            if _voice(rows, j)[plan.DIM] and ramp.history[j] == v:
                 drawing[v] = True
 
 
 @kernel
-def _set_textures(voices, ramp):
+def _set_textures(rows, ramp):
     """Put them where a frame finds them."""
-    for v in range(voices.shape[0]):
-        if voices[v, plan.DIM]:
-            signal = floats_at(voices[v, plan.SIGNAL])
+    for v in range(rows.slots):
+        if _voice(rows, v)[plan.DIM]:
+            signal = floats_at(_voice(rows, v)[plan.SIGNAL])
             signal[plan.START_STRETCH], signal[plan.END_STRETCH] = ramp.start_stretch[v], ramp.end_stretch[v]
             signal[plan.START_FREEZE], signal[plan.END_FREEZE] = ramp.start_freeze[v], ramp.end_freeze[v]
             signal[plan.START_CHAOS], signal[plan.END_CHAOS] = ramp.start_chaos[v], ramp.end_chaos[v]
 
 
 @kernel
-def _draw_all(voices, ramp, s, a, work, result):
+def _draw_all(rows, ramp, s, a, work, drawn):
     """Append token s of every voice to its stream; a voice that does not draw repeats what it hears."""
-    count = voices.shape[0]
+    count, drawing, scores = rows.slots, bytes_at(work.drawing), floats_at(work.scores)
     for v in range(count):
-        if voices[v, plan.DIM]:
-            if work.drawing[v]:
-                _mix_logits(voices, v, a, ramp, work.scores)
-                u = _uniform(voices[v, plan.KEY], voices[v, plan.COUNTER])
-                result.drawn[v, s] = _draw(work.scores, voices[v, plan.LEVELS], u, work.groups)
-            voices[v, plan.COUNTER] += 1
+        voice = _voice(rows, v)
+        if voice[plan.DIM]:
+            if drawing[v]:
+                _mix_logits(rows, v, a, ramp, scores)
+                u = _uniform(voice[plan.KEY], voice[plan.COUNTER])
+                drawn[v, s] = _draw(scores, voice[plan.LEVELS], u, floats_at(work.groups))
+            voice[plan.COUNTER] += 1
     for v in range(count):
-        if voices[v, plan.DIM]:
-            if not work.drawing[v]:
-                result.drawn[v, s] = result.drawn[ramp.history[v], s]
-            token = result.drawn[v, s]
-            if voices[v, plan.FORCED]:
-                token = bytes_at(voices[v, plan.FORCED])[s]
-            bytes_at(voices[v, plan.STREAM])[plan.WINDOW + s] = token
+        voice = _voice(rows, v)
+        if voice[plan.DIM]:
+            if not drawing[v]:
+                drawn[v, s] = drawn[ramp.history[v], s]
+            token = drawn[v, s]
+            if voice[plan.FORCED]:
+                token = bytes_at(voice[plan.FORCED])[s]
+            bytes_at(voice[plan.STREAM])[plan.WINDOW + s] = token
 
 
 @kernel
-def _keep_logits(voices, s, result):
-    for v in range(voices.shape[0]):
-        if voices[v, plan.DIM]:
-            logits = floats_at(voices[v, plan.LOGITS])
-            for t in range(voices[v, plan.LEVELS]):
+def _keep_logits(rows, s, result):
+    for v in range(rows.slots):
+        if _voice(rows, v)[plan.DIM]:
+            logits = floats_at(_voice(rows, v)[plan.LOGITS])
+            for t in range(_voice(rows, v)[plan.LEVELS]):
                 result.logits[v, s, t] = logits[t]
 
 
 @kernel
 def render(rows, ramp, textures, work, result):
     """Make result.audio.shape[0] samples. rows: Plan."""
-    voices, audio = rows.voices, result.audio
-    count, frames, channels = voices.shape[0], audio.shape[0], audio.shape[1]
-    _mark_drawing(voices, ramp, work.drawing)
-    _set_textures(voices, textures)
-    groups = _group(voices, work)
-    open_block(work.box.ctypes.data)
+    audio, drawn = result.audio, result.drawn
+    count, frames, channels = rows.slots, audio.shape[0], audio.shape[1]
+    _mark_drawing(rows, ramp, bytes_at(work.drawing))
+    _set_textures(rows, textures)
+    groups = _group(rows, work)
+    open_block(work.box)
     for s in range(frames):
         a = _f(s + 1) / _f(frames)
         for g in range(groups):
-            _predict(rows, ramp, a, s, work, work.members[g], work.sizes[g])
+            _predict(rows, ramp, a, s, work, _members(rows, work, g), words_at(work.sizes)[g])
         if result.logits.shape[1]:
-            _keep_logits(voices, s, result)
-        _draw_all(voices, ramp, s, a, work, result)
+            _keep_logits(rows, s, result)
+        _draw_all(rows, ramp, s, a, work, drawn)
         for c in range(channels):
             audio[s, c] = _f(0)
         for v in range(count):
-            if voices[v, plan.DIM]:
-                token = bytes_at(voices[v, plan.STREAM])[plan.WINDOW + s]
-                y = _sound(floats_at(voices[v, plan.SIGNAL]), floats_at(voices[v, plan.DECODE])[token])
+            if _voice(rows, v)[plan.DIM]:
+                token = bytes_at(_voice(rows, v)[plan.STREAM])[plan.WINDOW + s]
+                y = _sound(floats_at(_voice(rows, v)[plan.SIGNAL]), floats_at(_voice(rows, v)[plan.DECODE])[token])
                 for c in range(channels):
                     gain = ramp.start_gains[v, c] + a * (ramp.end_gains[v, c] - ramp.start_gains[v, c])
                     audio[s, c] += gain * y
     for v in range(count):
-        if voices[v, plan.DIM]:
-            stream = bytes_at(voices[v, plan.STREAM])
+        if _voice(rows, v)[plan.DIM]:
+            stream = bytes_at(_voice(rows, v)[plan.STREAM])
             for i in range(plan.WINDOW):
                 stream[i] = stream[i + frames]
-    close_block(work.box.ctypes.data)
+    close_block(work.box)

@@ -122,8 +122,8 @@ def close_block(box):
 def post(box, queue, matrix, inputs, outputs, count, first, last):
     """Ask for blocks first..last-1 of rows of matrix @ inputs; the job's number, or -1 where there is no room.
 
-    inputs: int64 [count] addresses of activations, which must stay as they are until the job is collected;
-    outputs: of float32 [rows] that are the second core's.
+    inputs: address of int64 [count] addresses of activations, which must stay as they are until the job is
+    collected; outputs: of those of float32 [rows] that are the second core's.
     """
     at = box + 8 * queue
     number = words_at(at)[POSTED]
@@ -132,8 +132,8 @@ def post(box, queue, matrix, inputs, outputs, count, first, last):
     job = words_at(at + 8 * (JOBS + JOB_WORDS * (number % RING)))
     job[MATRIX], job[COUNT], job[FIRST], job[LAST] = matrix, count, first, last
     for i in range(count):
-        job[INPUTS + i] = inputs[i]
-        job[OUTPUTS + i] = outputs[i]
+        job[INPUTS + i] = words_at(inputs)[i]
+        job[OUTPUTS + i] = words_at(outputs)[i]
     publish(at + 8 * POSTED, number + 1)
     return number
 
@@ -163,11 +163,11 @@ def collect(box, queue, number, matrix, inputs, staged, outputs, count, first, l
     """Have the results of job `number` (-1: of none) at `outputs`. staged: the addresses that it was posted with."""
     if number >= 0 and _finished(box, queue, number):
         for i in range(count):
-            source, target = floats_at(staged[i]), floats_at(outputs[i])
+            source, target = floats_at(words_at(staged)[i]), floats_at(words_at(outputs)[i])
             for row in range(first * plan.ROWS, last * plan.ROWS):
                 target[row] = source[row]
     else:
-        multiply(matrix, inputs.ctypes.data, outputs.ctypes.data, count, first, last)
+        multiply(matrix, inputs, outputs, count, first, last)
 
 
 @kernel
