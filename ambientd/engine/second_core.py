@@ -28,6 +28,8 @@ TRIAL = 6
 """Blocks with, and as many without, that are compared."""
 GAIN, LOSS = 0.9, 0.97
 """A block's time with the second core over that without: below, it stays; above, it goes."""
+MOST_KEPT = 16
+"""Blocks for which a thread that is held up may keep voices alive; after that it is not asked any more."""
 REST, LONGEST_REST = 1.0, 60.0
 """Seconds until it is tried again; doubled each time it did not work out."""
 
@@ -37,9 +39,9 @@ class SecondCore:
 
     def __init__(self, box: NDArray[Any]) -> None:
         self._box = box
-        self._kept: Sequence[Any] = ()
-        self._asked = threading.Semaphore(0)
-        self._free = True
+        self._kept: list[Sequence[Any]] = []
+        self._asleep = threading.Lock()  # held while nobody asks; only the render thread releases it
+        self._asleep.acquire()
         self._closing = False
         mailbox.assist(box.ctypes.data)  # nothing to do yet, but compiled: in the thread that would hold up the music
         threading.Thread(target=self._run, name="second-core", daemon=True).start()
@@ -50,30 +52,40 @@ class SecondCore:
         return int(self._box[mailbox.STALLS])
 
     def call(self, kept: Sequence[Any]) -> bool:
-        """Have it help with the next block; False: it is still held up in an earlier one.
+        """Have it help with the next block; False: it has been held up in an earlier one for too long.
 
-        kept: what must not be freed while it may be reading.
+        kept: what must not be freed while it may be reading. What is known of the thread is what it writes without
+        the interpreter's lock: for that it would have to wait until the next block has begun.
         """
-        if not self._free:
+        if self.idle:
+            self._kept.clear()
+        elif len(self._kept) >= MOST_KEPT:
             return False
-        self._free = False
-        self._kept = kept
-        self._asked.release()
+        self._kept.append(kept)
+        self._box[mailbox.INVITED] = self._box[mailbox.EPOCH] + 1
+        self._wake()
         return True
+
+    @property
+    def idle(self) -> bool:
+        """Whether it has left the last block that it helped with."""
+        return not self._box[mailbox.PRESENT]
 
     def close(self) -> None:
         """Let the thread end. It has nothing to finish."""
         self._closing = True
-        self._asked.release()
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._asleep.locked():
+            self._asleep.release()
 
     def _run(self) -> None:
         while True:
-            self._asked.acquire()
+            self._asleep.acquire()
             if self._closing:
                 return
             mailbox.assist(self._box.ctypes.data)
-            self._kept = ()
-            self._free = True
 
 
 def idle_cores() -> Callable[[], float | None]:

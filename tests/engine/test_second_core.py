@@ -89,6 +89,13 @@ def post(box, matrix, lists):
     return mailbox.post(box.ctypes.data, queue, matrix.address, *addresses(lists[:2]), 1, 0, 2)
 
 
+def asked(second, box):
+    """Ask for help with the block that is open, again and again: it goes home when it has waited long enough."""
+    box[mailbox.INVITED] = box[mailbox.EPOCH]
+    second._wake()
+    return True
+
+
 def collect(box, number, matrix, lists):
     mailbox.collect(box.ctypes.data, mailbox.BACKGROUND, number, matrix.address, *addresses(lists[:3]), 1, 0, 2)
 
@@ -107,17 +114,17 @@ def test_what_is_done_is_taken_and_what_is_stale_is_not(job):
     at, second = box.ctypes.data, SecondCore(box)
     mailbox.open_block(at)
     number = post(box, matrix, lists)
-    wait_for(lambda: second.call(()) and box[mailbox.BACKGROUND + mailbox.DONE] > number)
+    wait_for(lambda: asked(second, box) and box[mailbox.BACKGROUND + mailbox.DONE] > number)
     np.testing.assert_array_equal(staged[:128], truth[:128])
     staged[:128] += 1  # so that it shows where the result came from
     collect(box, number, matrix, lists)
     np.testing.assert_array_equal(output[:128], truth[:128] + 1)
     mailbox.close_block(at)
-    wait_for(lambda: second._free)
+    wait_for(lambda: second.idle)
     # Posted, but the block ended first: never done, though its number goes by.
     number = post(box, matrix, lists)
     mailbox.open_block(at)
-    wait_for(lambda: second.call(()) and box[mailbox.BACKGROUND + mailbox.DONE] > number)
+    wait_for(lambda: asked(second, box) and box[mailbox.BACKGROUND + mailbox.DONE] > number)
     collect(box, number, matrix, lists)
     np.testing.assert_array_equal(output[:128], truth[:128])
     mailbox.close_block(at)
@@ -151,7 +158,7 @@ def test_the_thread_ends_cleanly_and_sleeps_between_blocks():
     assert threading.active_count() == before + 1
     second = bank._second
     bank.render(np.zeros((BLOCK, 1), np.float32))
-    wait_for(lambda: second._free)  # asleep: it waits for a semaphore, not for a word in memory
+    wait_for(lambda: second.idle and second._asleep.locked())  # it waits for a lock, not for a word in memory
     bank.close()
     wait_for(lambda: threading.active_count() == before)
 

@@ -35,6 +35,7 @@ RING = 256
 # The mailbox in int64 words. First what the render thread writes, then, on a cache line of its own, what the
 # second core writes, then the queues, which are built likewise.
 EPOCH, CLOSED = 0, 1  # the block that is being made; the last one that is finished
+INVITED = 4  # the block that the second core was last asked to help with
 ABANDONED, STALLS = 2, 3  # the render thread's own notes: not in this block any more; how often that happened
 PRESENT = 8  # the block that the second core works for, or 0
 URGENT, BACKGROUND = 16, 16 + 16 + 24 * RING
@@ -190,10 +191,14 @@ def _do_next(box, queue):
 
 @kernel
 def assist(box):
-    """The second core, for one block: do jobs until the block is finished."""
-    epoch = peek(box + 8 * EPOCH)
+    """The second core, for the block that it was asked for: do jobs until the block is finished."""
+    epoch, bored = peek(box + 8 * INVITED), 0
+    while peek(box + 8 * EPOCH) < epoch and bored < BOREDOM:
+        bored += 1
+        pause()
+    if peek(box + 8 * EPOCH) != epoch:
+        return
     publish(box + 8 * PRESENT, epoch)
-    bored = 0
     while peek(box + 8 * CLOSED) < epoch and bored < BOREDOM:
         if _do_next(box, URGENT) or _do_next(box, BACKGROUND):
             bored = 0
