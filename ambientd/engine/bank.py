@@ -12,7 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ambientd.arrays import Floats, Tokens
-from ambientd.engine.kernels import cpu, plan
+from ambientd.engine.kernels import plan
+from ambientd.engine.kernels.cpu import render
+from ambientd.engine.kernels.operands import MAX_LEVELS, Notes, Ramp, Result, TextureRamp
+from ambientd.engine.kernels.rows import Plan, Rows
 from ambientd.engine.mix import MixRamp
 from ambientd.engine.second_core import WORTH_DIM, Cores, Policy, SecondCore, idle_cores
 from ambientd.engine.voice import Voice
@@ -27,16 +30,16 @@ class Bank:
         self.slots: list[Voice | None] = [None] * slots
         self.ramp = MixRamp(slots, channels)
         self.drawn = np.zeros((slots, BLOCK), np.uint8)
-        self._plan = cpu.Plan(
+        self._plan = Plan(
             np.zeros((slots, plan.VOICE_FIELDS), np.int64),
             np.zeros((slots, 1, plan.TIER_FIELDS), np.int64),
             np.zeros((slots, 1, 1, plan.LAYER_FIELDS), np.int64),
         )
-        self._rows = cpu.Rows.of(self._plan)
-        self._notes = cpu.Notes(slots)
+        self._rows = Rows.of(self._plan)
+        self._notes = Notes(slots)
         self._second = SecondCore(self._notes.box) if cores != "one" and (os.cpu_count() or 1) > 1 else None
         self._policy = Policy(idle_cores()) if cores == "auto" else None
-        self._no_logits = np.zeros((slots, 0, cpu.MAX_LEVELS), np.float32)
+        self._no_logits = np.zeros((slots, 0, MAX_LEVELS), np.float32)
         self._silent = np.zeros((BLOCK, channels), np.float32)
         self._mixes = _ramp_arrays(self.ramp)
         self._textures = _texture_arrays(self.ramp)
@@ -53,8 +56,8 @@ class Bank:
         voice.tiers[:, plan.SHARED_JOB] = voice.layers[:, :, plan.AHEAD_JOB] = -1  # those were of another bank
         fitting_tiers[slot, : len(voice.tiers)] = voice.tiers
         fitting_layers[slot, : len(voice.layers), : voice.layers.shape[1]] = voice.layers
-        self._plan = cpu.Plan(voices, fitting_tiers, fitting_layers)
-        self._rows = cpu.Rows.of(self._plan)
+        self._plan = Plan(voices, fitting_tiers, fitting_layers)
+        self._rows = Rows.of(self._plan)
 
     def detach(self, slot: int) -> Voice | None:
         """Between two renders: empty the slot; the voice keeps its state."""
@@ -70,11 +73,10 @@ class Bank:
 
     def render(self, out: Floats, logits: Floats | None = None) -> None:
         """One block of the ramp as it stands -> out [n <= BLOCK, C], float32, C-contiguous."""
-        result = cpu.Result(out, self.drawn, self._no_logits if logits is None else logits)
+        result = Result(out, self.drawn, self._no_logits if logits is None else logits)
         used = self._call_second()
         began, stalls = time.perf_counter(), self._second.stalls if self._second else 0
-        cpu.render(self._rows, self._mixes, self._textures, self._notes.work, result)
-
+        render(self._rows, self._mixes, self._textures, self._notes.work, result)
         if self._second and self._policy:
             self._policy.observe(used, time.perf_counter() - began, self._second.stalls > stalls)
 
@@ -108,11 +110,11 @@ def _grown(array: NDArray[np.int64], shape: tuple[int, ...]) -> NDArray[np.int64
     return out
 
 
-def _ramp_arrays(ramp: MixRamp) -> cpu.Ramp:
+def _ramp_arrays(ramp: MixRamp) -> Ramp:
     start, end = ramp.start, ramp.end
-    return cpu.Ramp(start.logits, end.logits, start.temperature, end.temperature, start.gains, end.gains, end.history)
+    return Ramp(start.logits, end.logits, start.temperature, end.temperature, start.gains, end.gains, end.history)
 
 
-def _texture_arrays(ramp: MixRamp) -> cpu.TextureRamp:
+def _texture_arrays(ramp: MixRamp) -> TextureRamp:
     start, end = ramp.start, ramp.end
-    return cpu.TextureRamp(start.stretch, end.stretch, start.freeze, end.freeze, start.chaos, end.chaos)
+    return TextureRamp(start.stretch, end.stretch, start.freeze, end.freeze, start.chaos, end.chaos)

@@ -7,7 +7,7 @@ weights of a row side by side. One step broadcasts a group of x and reads 64 row
 are no horizontal sums. Weights are read once for all vectors: 4 at a time share what a step has loaded, and
 the next 4 find the block in the nearest cache. A vector's sums do not depend on which others are there.
 
-The matrix of each kind is described in `plan.py`, packed in `precision.py`. Intrinsics stay at module
+The matrix of each kind is described in `plan.py`, packed in `matrices.py`. Intrinsics stay at module
 level: Numba's cache never finds one that a closure captured.
 """
 

@@ -1,4 +1,4 @@
-"""The kernel's view of the voices: plain int64 rows of shapes and addresses. Shared by packing and kernel.
+"""The kernel's view of the voices: plain int64 rows of shapes and addresses. Shared by packing and kernels.
 
 Rows rather than arrays of arrays, because voices differ in dim, tiers and layers, and one compiled kernel
 serves them all. Every buffer behind an address is 64-byte aligned float32 unless it says otherwise, and

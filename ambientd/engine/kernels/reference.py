@@ -1,4 +1,6 @@
-"""The truth for every kernel: readable NumPy, one sample at a time. Tests only; any thread.
+"""The truth for every kernel: readable NumPy, one sample at a time. Any thread.
+
+Only tests render with it; a playing voice takes the keys of its random streams from here.
 
 float32 like the fast kernel, but in the plain order of the formulas; only the last sums over
 probabilities are taken in float64, so that the inverse CDF has no rounding of its own.
