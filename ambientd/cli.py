@@ -146,7 +146,10 @@ def list_models(as_json: bool) -> None:
     from ambientd.samplernn.library import entries
 
     found = [_summary(entry.id, entry.path, entry.origin) for entry in entries()]
-    _show(found, ("id", "origin", "title", "artist", "licence", "dim", "sample_rate", "fault"), as_json)
+    _show(found, ("id", "origin", "title", "licence"), as_json)
+    for model in found:
+        if "fault" in model and not as_json:
+            click.echo(f"\n{model['id']}: {model['fault']}")
 
 
 @models.command("show")

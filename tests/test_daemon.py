@@ -12,9 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import soxr
 from pythonosc.udp_client import SimpleUDPClient
 
 from ambientd.samplernn import checkpoint as ck
+from ambientd.samplernn.library import bundled_folder
 
 RATE = 16_000
 
@@ -132,8 +134,10 @@ def test_a_killed_generator_is_not_heard(run):
     windows = middle[: len(middle) // 2400 * 2400].reshape(-1, 2400)
     levels = np.sqrt((windows**2).mean(1))
     assert levels.min() > 0.05 * np.median(levels)
-    jumps = np.abs(np.diff(middle))
-    assert jumps.max() < 1.5 * np.abs(np.diff(music[:72_000])).max()
+    # What may be heard is the model's own noise and the bed, in which there may still be bundled music.
+    bed, rate = soundfile.read(bundled_folder() / "bed.flac", dtype="float32")
+    own = max(np.abs(np.diff(sound)).max() for sound in (music[:72_000], soxr.resample(bed, rate, 48_000)))
+    assert np.abs(np.diff(middle)).max() < 1.5 * own
 
 
 def test_a_killed_player_comes_back(run):
