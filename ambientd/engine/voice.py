@@ -17,8 +17,8 @@ from ambientd.engine.kernels import plan
 from ambientd.engine.kernels.emit import aligned
 from ambientd.engine.kernels.matrices import Format, activation_floats, padded
 from ambientd.engine.kernels.packing import PackedNetwork
-from ambientd.engine.kernels.reference import noise_key, splitmix64, stream_key
 from ambientd.engine.kernels.selftest import choose
+from ambientd.engine.kernels.streams import noise_key, splitmix64, stream_key
 from ambientd.engine.network import Network
 from ambientd.samplernn.checkpoint import Checkpoint, load
 from ambientd.samplernn.quantize import decode_table, network_scale, silence

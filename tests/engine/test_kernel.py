@@ -16,8 +16,9 @@ from ambientd.engine.bank import Bank
 from ambientd.engine.kernels import plan
 from ambientd.engine.kernels.emit import aligned
 from ambientd.engine.kernels.matrices import Matrix, pad
-from ambientd.engine.kernels.reference import ReferenceVoice, draw, render_block, stream_key, teacher_forced, uniform
+from ambientd.engine.kernels.reference import ReferenceVoice, draw, render_block, teacher_forced
 from ambientd.engine.kernels.selftest import choose
+from ambientd.engine.kernels.streams import stream_key, uniform
 from ambientd.engine.voice import Voice, network_of, pack
 from ambientd.engine.warm import random_checkpoint
 from ambientd.errors import DaemonError

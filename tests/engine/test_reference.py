@@ -8,7 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ambientd.engine.kernels.reference import draw, stream_key, teacher_forced, uniform
+from ambientd.engine.kernels.reference import draw, teacher_forced
+from ambientd.engine.kernels.streams import stream_key, uniform
 from ambientd.engine.network import Network
 from ambientd.engine.warm import random_checkpoint
 from ambientd.samplernn.checkpoint import Architecture

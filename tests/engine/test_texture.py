@@ -11,16 +11,9 @@ import pytest
 from ambientd.engine.bank import Bank
 from ambientd.engine.engine import Engine
 from ambientd.engine.kernels import plan
-from ambientd.engine.kernels.reference import (
-    ReferenceVoice,
-    draw,
-    noise_key,
-    render_block,
-    stream_key,
-    texture_of,
-    uniform,
-)
+from ambientd.engine.kernels.reference import ReferenceVoice, draw, render_block, texture_of
 from ambientd.engine.kernels.selftest import choose
+from ambientd.engine.kernels.streams import noise_key, stream_key, uniform
 from ambientd.engine.mix import MixRamp
 from ambientd.engine.voice import Voice, network_of, pack
 from ambientd.engine.warm import random_checkpoint

@@ -1,6 +1,4 @@
-"""The truth for every kernel: readable NumPy, one sample at a time. Any thread.
-
-Only tests render with it; a playing voice takes the keys of its random streams from here.
+"""The truth for every kernel: readable NumPy, one sample at a time. Tests only; any thread.
 
 float32 like the fast kernel, but in the plain order of the formulas; only the last sums over
 probabilities are taken in float64, so that the inverse CDF has no rounding of its own.
@@ -15,35 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ambientd.arrays import Floats, Tokens
+from ambientd.engine.kernels.streams import noise_key, stream_key, uniform
 from ambientd.engine.mix import MixRamp
 from ambientd.engine.network import Cell, Network
 from ambientd.samplernn.quantize import network_scale, silence
 from ambientd.types import BLOCK
-
-MASK = (1 << 64) - 1
-GOLDEN = 0x9E3779B97F4A7C15
-
-
-def splitmix64(x: int) -> int:
-    """Steele, Lea and Flood's finaliser: a 64-bit hash."""
-    x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & MASK
-    x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & MASK
-    return x ^ (x >> 31)
-
-
-def stream_key(seed: int) -> int:
-    """Where a voice's random stream starts, so that neighbouring seeds have nothing in common."""
-    return splitmix64((seed + GOLDEN) & MASK)
-
-
-def noise_key(key: int) -> int:
-    """The stream that chaos is drawn from, of the voice whose own stream is `key`."""
-    return splitmix64(key ^ MASK)
-
-
-def uniform(key: int, n: int) -> float:
-    """The n-th draw of a stream, in (0, 1): 24 bits, the lowest set, so that neither 0 nor 1 ever comes."""
-    return ((splitmix64((key + (n + 1) * GOLDEN) & MASK) >> 40) | 1) / (1 << 24)
 
 
 def sigmoid(x: Floats) -> Floats:
