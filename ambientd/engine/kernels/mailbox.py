@@ -120,6 +120,13 @@ def close_block(box):
 
 
 @kernel
+def room(box, queue):
+    """How many jobs may be posted now. It only grows until the next post, so a series that fits stays in one piece."""
+    at = box + 8 * queue
+    return RING - (words_at(at)[POSTED] - peek(at + 8 * DONE))
+
+
+@kernel
 def post(box, queue, matrix, inputs, outputs, count, first, last):
     """Ask for blocks first..last-1 of rows of matrix @ inputs; the job's number, or -1 where there is no room.
 
@@ -128,7 +135,7 @@ def post(box, queue, matrix, inputs, outputs, count, first, last):
     """
     at = box + 8 * queue
     number = words_at(at)[POSTED]
-    if number - peek(at + 8 * DONE) >= RING:
+    if room(box, queue) <= 0:
         return -1
     job = words_at(at + 8 * (JOBS + JOB_WORDS * (number % RING)))
     job[MATRIX], job[COUNT], job[FIRST], job[LAST] = matrix, count, first, last

@@ -14,7 +14,7 @@ from ambientd.engine.kernels import plan
 from ambientd.engine.kernels.compiled import kernel
 from ambientd.engine.kernels.emit import words_at
 from ambientd.engine.kernels.gemv import multiply
-from ambientd.engine.kernels.mailbox import BACKGROUND, MOST_VECTORS, URGENT, collect, helped, post
+from ambientd.engine.kernels.mailbox import BACKGROUND, MOST_VECTORS, POSTED, URGENT, collect, helped, post, room
 from ambientd.engine.kernels.rows import layer_at, tier_at, voice_at
 
 
@@ -70,6 +70,20 @@ def multiply_ahead(rows, k, n, dim, work, count):
 
 
 @kernel
+def _post_series(matrix, first, last, step, work, count):
+    """Post blocks first..last-1 as jobs of `step` blocks; the first one's number, the others follow without a gap.
+
+    -1 where not all of them fit: with some of them missing, the numbers behind would be other jobs'.
+    """
+    if room(work.box, BACKGROUND) < (last - first + step - 1) // step:
+        return -1
+    first_job = words_at(work.box + 8 * BACKGROUND)[POSTED]
+    for block in range(first, last, step):
+        post(work.box, BACKGROUND, matrix, work.inputs, work.staged, count, block, block + step)
+    return first_job
+
+
+@kernel
 def share(rows, k, work, count):
     """Give the second core what the frame just begun leaves to be done: vectors, then the next frame's MATRIX_HH."""
     due = words_at(work.due)
@@ -79,22 +93,16 @@ def share(rows, k, work, count):
     for i in range(count):
         words_at(work.inputs)[i] = tier_at(rows, due[i], k)[plan.SHARED_INPUT]
         words_at(work.staged)[i] = tier_at(rows, due[i], k)[plan.CONDITIONING] + 4 * dim * ratio
-    first_job = -1
-    for first in range(dim // plan.ROWS, ratio * dim // plan.ROWS, step):
-        matrix = tier[plan.UPSAMPLE_MATRIX]
-        job = post(work.box, BACKGROUND, matrix, work.inputs, work.staged, count, first, first + step)
-        first_job = job if first_job < 0 else first_job
+    first, last = dim // plan.ROWS, ratio * dim // plan.ROWS
+    first_job = _post_series(tier[plan.UPSAMPLE_MATRIX], first, last, step, work, count)
     for i in range(count):
         tier_at(rows, due[i], k)[plan.SHARED_JOB] = first_job
     for n in range(lead[plan.LAYERS]):
         for i in range(count):
             words_at(work.inputs)[i] = layer_at(rows, due[i], k, n)[plan.STATE]
             words_at(work.staged)[i] = layer_at(rows, due[i], k, n)[plan.GATES_AHEAD]
-        first_job = -1
-        for first in range(0, 3 * dim // plan.ROWS, step):
-            matrix = layer_at(rows, due[0], k, n)[plan.MATRIX_HH]
-            job = post(work.box, BACKGROUND, matrix, work.inputs, work.staged, count, first, first + step)
-            first_job = job if first_job < 0 else first_job
+        matrix = layer_at(rows, due[0], k, n)[plan.MATRIX_HH]
+        first_job = _post_series(matrix, 0, 3 * dim // plan.ROWS, step, work, count)
         for i in range(count):
             layer_at(rows, due[i], k, n)[plan.AHEAD_JOB] = first_job
 
