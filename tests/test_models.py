@@ -1,0 +1,34 @@
+"""What is bundled: each model loads, says whose music it is, and is named in the page beside it."""
+
+from pathlib import Path
+
+import pytest
+import soundfile
+
+from ambientd.samplernn import library
+from ambientd.samplernn.checkpoint import load
+
+BUNDLED = sorted(library.bundled_folder().glob(f"*{library.SUFFIX}"))
+
+
+def test_there_are_two():
+    assert len(BUNDLED) >= 2
+    assert sum(path.stat().st_size for path in BUNDLED) < 40 << 20
+
+
+@pytest.mark.parametrize("path", BUNDLED, ids=lambda path: path.stem)
+def test_a_bundled_model_is_whole_and_attributed(path):
+    checkpoint = load(path)
+    album = checkpoint.card.album
+    assert album.licence.startswith("CC-BY")
+    assert album.attribution
+    assert album.sources
+    assert checkpoint.card.training.hours_heard > 1
+    page = Path(path.parent, "README.md").read_text()
+    for fact in (path.stem, album.attribution, album.licence):
+        assert fact in page
+
+
+def test_the_first_bed_is_a_minute_or_more():
+    info = soundfile.info(library.bundled_folder() / "bed.flac")
+    assert info.duration >= 60
