@@ -29,7 +29,7 @@ import torch
 
 from ambientd.plugin import AmbientdError
 from ambientd.samplernn import quantize
-from ambientd.samplernn.checkpoint import Album, Architecture, Card, Training, load, save, write_atomically
+from ambientd.samplernn.checkpoint import Album, Architecture, Card, Training, save, write_atomically
 from ambientd_plugins.training import dataset
 from ambientd_plugins.training.chunks import read_dataset
 from ambientd_plugins.training.errors import TrainingError
@@ -209,8 +209,6 @@ class Run:
         state = torch.load(self.state_file, weights_only=True)
         self.trainer.restore(state["trainer"])
         self.best, self.bits, self.validated = state["run"]
-        if self.best_checkpoint.is_file():
-            load(self.best_checkpoint)
 
     def _refuse_other_settings(self) -> None:
         """A run folder belongs to one model: going on with another would mix two trainings."""

@@ -62,8 +62,7 @@ def test_two_cores_change_no_bit(shape):
     alone, _ = rendered(packed, voices, "one")
     shared, end = 0, time.monotonic() + DEADLINE
     while not shared:  # on a busy machine the second core may come too late for a whole performance
-        if time.monotonic() > end:
-            pytest.skip("no second core was free long enough to be lent: what was compared ran on one")
+        assert time.monotonic() < end
         together, box = rendered(packed, voices, "two")
         np.testing.assert_array_equal(together, alone)
         shared = box[mailbox.URGENT + mailbox.POSTED]
