@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
 @hookimpl
 def register_commands(cli: click.Group) -> None:
-    from ambientd_plugins.training.commands import album, train
+    from ambientd_plugins.training.album_commands import album
+    from ambientd_plugins.training.train_command import train
 
     cli.add_command(album)
     cli.add_command(train)

@@ -1,8 +1,7 @@
-"""`ambientd album chunk|show` and `ambientd train`. Imports only click until a command runs."""
+"""`ambientd train`. Imports only click until it runs."""
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,85 +9,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ambientd.plugin import Several
-from ambientd_plugins.training.errors import AlbumError, TrainingError
+from ambientd_plugins.training.errors import TrainingError
+from ambientd_plugins.training.progress import PATH, RATE, bar
 
 if TYPE_CHECKING:
     from ambientd_plugins.training.run import Progress
-
-PATH = click.Path(path_type=Path)
-RATE = click.option("--sample_rate", default=16_000, show_default=True, help="Hz; every model of a mashup shares it.")
-
-
-@click.group()
-def album() -> None:
-    """Prepare albums for training."""
-
-
-@album.command()
-@click.argument("inputs", metavar="IN...", nargs=-1, required=True, type=PATH)
-@click.argument("out", type=PATH)
-@RATE
-@click.option("--seconds", default=8.0, show_default=True, help="Length of a chunk.")
-@click.option("--overlap", default=1.0, show_default=True, help="Seconds shared by neighbours.")
-@click.option("--silence", default=-60.0, show_default=True, help="Chunks with less RMS (dBFS) are dropped.")
-@click.option("--json", "as_json", is_flag=True, help="Print the report for machines.")
-def chunk(
-    inputs: tuple[Path, ...],
-    out: Path,
-    sample_rate: int,
-    seconds: float,
-    overlap: float,
-    silence: float,
-    as_json: bool,
-) -> None:
-    """Cut the audio files and folders IN... into the folder OUT of overlapping chunks."""
-    from dataclasses import asdict
-
-    from ambientd_plugins.training.chunks import chunk_album
-
-    if not 0 <= overlap < seconds:
-        raise AlbumError("the overlap must be shorter than a chunk", "Lower --overlap")
-    with _bar("cutting {task.fields[note]}") as bar:
-        task = bar.add_task("", total=None, note=out.name)
-
-        def told(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total)
-
-        report = chunk_album(inputs, out, sample_rate, seconds, overlap, silence, told)
-    if as_json:
-        click.echo(json.dumps(asdict(report)))
-        return
-    for line in report.unreadable:
-        click.echo(f"left out: {line}", err=True)
-    click.echo(
-        f"{out}: {report.chunks} chunks of {seconds:g} s from {report.tracks} tracks; "
-        f"{report.silent} silent chunks dropped, {len(report.unreadable)} files unreadable; "
-        f"{report.kept_seconds / 60:.1f} of {report.seconds / 60:.1f} minutes kept"
-    )
-
-
-@album.command()
-@click.argument("folder", type=PATH)
-@RATE
-@click.option("--json", "as_json", is_flag=True, help="Print for machines.")
-def show(folder: Path, sample_rate: int, as_json: bool) -> None:
-    """Say how much music FOLDER holds, how loud, how dynamic, and how varied it is."""
-    from ambientd_plugins.training.chunks import read_dataset
-    from ambientd_plugins.training.survey import survey
-
-    metadata, tracks = read_dataset(folder, sample_rate)
-    found = survey(tracks, sample_rate)
-    if as_json:
-        click.echo(json.dumps({"album": metadata.model_dump(), **found}))
-        return
-    click.echo(f"{metadata.title} by {metadata.artist}, {metadata.licence}")
-    click.echo(f"  {found['minutes']:.1f} minutes in {found['tracks']} stretches of sound")
-    click.echo(f"  loudness {found['loudness_lufs']:.1f} LUFS, peak {found['peak_dbfs']:.1f} dBFS")
-    click.echo(f"  dynamics {found['dynamics_db']:.1f} dB between the quiet and the loud tenth")
-    click.echo(
-        f"  variety  {found['variety_within_db']:.1f} dB within 8 s, {found['variety_across_db']:.1f} dB across "
-        "the album (more trains livelier models)"
-    )
 
 
 @click.command()
@@ -164,15 +89,15 @@ def train(
 
 def _with_progress(run: Any) -> None:
     numbers = "{task.fields[bits]:.3f} bits (best {task.fields[best]}) {task.fields[speed]}"
-    with _bar(numbers + " {task.fields[hours]:.2f} h heard") as bar:
-        task = bar.add_task("", total=1.0, bits=float("nan"), best="-", speed="", hours=0.0)
+    with bar(numbers + " {task.fields[hours]:.2f} h heard") as shown:
+        task = shown.add_task("", total=1.0, bits=float("nan"), best="-", speed="", hours=0.0)
 
         def told(p: Progress) -> None:
             best = f"{p.validation_bits:.3f}" if p.validation_bits else "-"
             speed = f"{p.samples_per_second / 1000:.0f}k samples/s"
-            bar.update(task, completed=p.fraction, bits=p.bits, best=best, speed=speed, hours=p.hours)
+            shown.update(task, completed=p.fraction, bits=p.bits, best=best, speed=speed, hours=p.hours)
 
-        run.train(told, bar.console.print)
+        run.train(told, shown.console.print)
 
 
 def _install(checkpoint: Path, name: str) -> Path:
@@ -184,13 +109,3 @@ def _install(checkpoint: Path, name: str) -> Path:
     target = user_folder() / f"{name}{SUFFIX}"
     write_atomically(target, checkpoint.read_bytes())
     return target
-
-
-def _bar(text: str) -> Any:
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-
-    columns = (BarColumn(), TaskProgressColumn(), TextColumn(text), TimeRemainingColumn())
-    console = Console(stderr=True)
-    # In a log file a bar is only a smudge; the lines around it say what matters.
-    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)

@@ -1,0 +1,83 @@
+"""`ambientd album chunk|show`. Imports only click until a command runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from ambientd_plugins.training.errors import AlbumError
+from ambientd_plugins.training.progress import PATH, RATE, bar
+
+
+@click.group()
+def album() -> None:
+    """Prepare albums for training."""
+
+
+@album.command()
+@click.argument("inputs", metavar="IN...", nargs=-1, required=True, type=PATH)
+@click.argument("out", type=PATH)
+@RATE
+@click.option("--seconds", default=8.0, show_default=True, help="Length of a chunk.")
+@click.option("--overlap", default=1.0, show_default=True, help="Seconds shared by neighbours.")
+@click.option("--silence", default=-60.0, show_default=True, help="Chunks with less RMS (dBFS) are dropped.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report for machines.")
+def chunk(
+    inputs: tuple[Path, ...],
+    out: Path,
+    sample_rate: int,
+    seconds: float,
+    overlap: float,
+    silence: float,
+    as_json: bool,
+) -> None:
+    """Cut the audio files and folders IN... into the folder OUT of overlapping chunks."""
+    from dataclasses import asdict
+
+    from ambientd_plugins.training.chunks import chunk_album
+
+    if not 0 <= overlap < seconds:
+        raise AlbumError("the overlap must be shorter than a chunk", "Lower --overlap")
+    with bar("cutting {task.fields[note]}") as progress:
+        task = progress.add_task("", total=None, note=out.name)
+
+        def told(done: int, total: int) -> None:
+            progress.update(task, completed=done, total=total)
+
+        report = chunk_album(inputs, out, sample_rate, seconds, overlap, silence, told)
+    if as_json:
+        click.echo(json.dumps(asdict(report)))
+        return
+    for line in report.unreadable:
+        click.echo(f"left out: {line}", err=True)
+    click.echo(
+        f"{out}: {report.chunks} chunks of {seconds:g} s from {report.tracks} tracks; "
+        f"{report.silent} silent chunks dropped, {len(report.unreadable)} files unreadable; "
+        f"{report.kept_seconds / 60:.1f} of {report.seconds / 60:.1f} minutes kept"
+    )
+
+
+@album.command()
+@click.argument("folder", type=PATH)
+@RATE
+@click.option("--json", "as_json", is_flag=True, help="Print for machines.")
+def show(folder: Path, sample_rate: int, as_json: bool) -> None:
+    """Say how much music FOLDER holds, how loud, how dynamic, and how varied it is."""
+    from ambientd_plugins.training.chunks import read_dataset
+    from ambientd_plugins.training.survey import survey
+
+    metadata, tracks = read_dataset(folder, sample_rate)
+    found = survey(tracks, sample_rate)
+    if as_json:
+        click.echo(json.dumps({"album": metadata.model_dump(), **found}))
+        return
+    click.echo(f"{metadata.title} by {metadata.artist}, {metadata.licence}")
+    click.echo(f"  {found['minutes']:.1f} minutes in {found['tracks']} stretches of sound")
+    click.echo(f"  loudness {found['loudness_lufs']:.1f} LUFS, peak {found['peak_dbfs']:.1f} dBFS")
+    click.echo(f"  dynamics {found['dynamics_db']:.1f} dB between the quiet and the loud tenth")
+    click.echo(
+        f"  variety  {found['variety_within_db']:.1f} dB within 8 s, {found['variety_across_db']:.1f} dB across "
+        "the album (more trains livelier models)"
+    )
