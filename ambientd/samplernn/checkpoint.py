@@ -30,6 +30,10 @@ METADATA_KEY = "ambientd"
 MAX_HEADER_BYTES = 1 << 20
 MAX_FILE_BYTES = 1 << 30
 MAX_TENSORS = 256
+MAX_PROFILE = 512
+
+
+Temperature = Annotated[float, Field(gt=0, le=4)]
 
 
 class _Section(BaseModel):
@@ -100,7 +104,9 @@ class Training(_Section):
     hours_heard: float = 0.0
     cpu_minutes: float = 0.0
     validation_bits: float | None = None
-    """Negative log-likelihood of the held-out part, bits per sample."""
+    """Negative log-likelihood of the held-out part that chose the checkpoint, bits per sample."""
+    test_bits: float | None = None
+    """The same of a held-out part that chose nothing."""
     software: dict[str, str] = {}
 
 
@@ -112,18 +118,29 @@ class Card(_Section):
     sample_rate: int = Field(ge=1000, le=384_000)
     album: Album = Album()
     training: Training = Training()
-    temperature: float = Field(default=1.0, gt=0, le=4)
+    temperature: Temperature = 1.0
+    """The best one found by free-running."""
+    temperature_range: tuple[Temperature, Temperature] | None = None
+    """From the lowest to the highest temperature at which free-running audio neither died, nor drowned, nor looped."""
+    scores: dict[str, float] = {}
+    """`ambientd.samplernn.scores` of free-running audio at `temperature`."""
+    album_scores: dict[str, float] = {}
+    """The same of the album; `distance` is that between its own parts."""
     family: str | None = None
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint in memory. tensors: float32 by name; prime: uint8 [places, samples]."""
+    """A checkpoint in memory. tensors: float32 by name; prime: uint8 [places, samples].
+
+    profile: float32 [1 + F, F], the mean and the covariance of the album's F features, where it was kept.
+    """
 
     id: str
     card: Card
     tensors: Mapping[str, Floats]
     prime: Tokens
+    profile: Floats | None = None
 
     @property
     def info(self) -> VoiceInfo:
@@ -157,12 +174,13 @@ def load(path: Path) -> Checkpoint:
         raise CheckpointError(f"{path} is truncated or damaged ({error})", "Fetch the file again") from None
     prime = arrays["prime"]
     tensors = {name: arrays[name].astype(np.float32) for name in wanted}
-    for name, tensor in tensors.items():
+    profile = arrays["profile"] if "profile" in entries else None
+    for name, tensor in (tensors if profile is None else tensors | {"profile": profile}).items():
         if not np.isfinite(tensor).all():
             raise CheckpointError(f"{path}: tensor {name} holds NaN or infinity", "Train it again, or use another")
     if int(prime.max(initial=0)) >= card.architecture.q_levels:
         raise CheckpointError(f"{path}: the prime audio holds tokens above q_levels", "Export it again")
-    return Checkpoint(id=path.stem, card=card, tensors=tensors, prime=prime)
+    return Checkpoint(id=path.stem, card=card, tensors=tensors, prime=prime, profile=profile)
 
 
 def load_card(path: Path) -> Card:
@@ -170,7 +188,14 @@ def load_card(path: Path) -> Card:
     return _read_header(path)[0]
 
 
-def save(path: Path, card: Card, tensors: Mapping[str, NDArray[Any]], prime: Tokens, half: bool = True) -> None:
+def save(
+    path: Path,
+    card: Card,
+    tensors: Mapping[str, NDArray[Any]],
+    prime: Tokens,
+    half: bool = True,
+    profile: NDArray[Any] | None = None,
+) -> None:
     """Write a checkpoint atomically. half: store float16, which costs nothing audible and halves the file."""
     from safetensors.numpy import save as serialise
 
@@ -180,6 +205,8 @@ def save(path: Path, card: Card, tensors: Mapping[str, NDArray[Any]], prime: Tok
     dtype = np.float16 if half else np.float32
     arrays: dict[str, NDArray[Any]] = {n: np.ascontiguousarray(tensors[n], dtype) for n in wanted}
     arrays["prime"] = np.ascontiguousarray(prime, np.uint8)
+    if profile is not None:
+        arrays["profile"] = np.ascontiguousarray(profile, np.float32)
     write_atomically(path, serialise(arrays, metadata={METADATA_KEY: card.model_dump_json()}))
 
 
@@ -245,6 +272,10 @@ def _check_shapes(path: Path, wanted: dict[str, tuple[int, ...]], entries: dict[
     prime = entries.get("prime", {})
     if prime.get("dtype") != "U8" or len(prime.get("shape", ())) != 2:
         raise CheckpointError(f"{path}: the prime audio (uint8 [places, samples]) is missing", "Export it again")
+    if profile := entries.get("profile"):
+        shape = profile.get("shape", ())
+        if profile.get("dtype") != "F32" or len(shape) != 2 or shape[0] != shape[1] + 1 or shape[0] > MAX_PROFILE:
+            raise CheckpointError(f"{path}: the profile should be float32 [1 + F, F] and is {shape}", "Export it again")
 
 
 def valid_id(text: str) -> bool:

@@ -24,6 +24,34 @@ def test_a_checkpoint_comes_back(tmp_path, write):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_card_without_the_newer_fields_still_loads(tmp_path, write):
+    path = tmp_path / "album.safetensors"
+    write(path)
+    header, body = header_of(path)
+    card = json.loads(header["__metadata__"]["ambientd"])
+    for name in ("temperature_range", "scores", "album_scores"):
+        del card[name]
+    header["__metadata__"]["ambientd"] = json.dumps(card)
+    with_header(path, header, body)
+    found = ck.load(path)
+    assert (found.card.temperature_range, found.card.scores, found.profile) == (None, {}, None)
+
+
+def test_scores_and_the_profile_come_back(tmp_path, write):
+    path = tmp_path / "album.safetensors"
+    tensors, prime = write(path)
+    scores = {"tonality": 0.5, "distance": 2.0}
+    card = ck.load_card(path).model_copy(update={"temperature_range": (0.9, 1.05), "scores": scores})
+    profile = np.arange(12, dtype=np.float32).reshape(4, 3)
+    ck.save(path, card, tensors, prime, profile=profile)
+    found = ck.load(path)
+    assert (found.card.temperature_range, found.card.scores) == ((0.9, 1.05), scores)
+    assert np.array_equal(found.profile, profile)
+    ck.save(path, card, tensors, prime, profile=profile.T)
+    with pytest.raises(CheckpointError, match="profile should be"):
+        ck.load(path)
+
+
 def header_of(path):
     data = path.read_bytes()
     length = int.from_bytes(data[:8], "little")
