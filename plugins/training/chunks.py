@@ -150,7 +150,8 @@ def _read_chunks(folder: Path, manifest: Path, sample_rate: int) -> list[Track]:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise AlbumError(f"{manifest} is damaged ({error})", "Run `ambientd album chunk` again") from None
     if rate != sample_rate:
-        raise AlbumError(f"{folder} was cut at {rate} Hz, not {sample_rate}", f"Pass --sample_rate {rate}")
+        remedy = f"Cut it again with --sample_rate {sample_rate}, or use a model of {rate} Hz"
+        raise AlbumError(f"{folder} was cut at {rate} Hz, not {sample_rate}", remedy)
     runs: list[tuple[Chunk, list[Track]]] = []
     end = 0
     for chunk in sorted(chunks, key=lambda c: (c.track, c.offset)):
