@@ -45,6 +45,7 @@ def register_commands(cli: click.Group) -> None:
 
     Main thread of the command line, only when help or a command that is not built in is asked for. Import
     heavy modules inside the commands: every `ambientd --help` passes through here. A name that is taken
-    is refused, and the plugin with it.
+    is refused, and the plugin with it; but a group called as one that is there already, such as `bench`, adds
+    its commands to that one.
     """
     raise NotImplementedError

@@ -11,7 +11,7 @@ import importlib.util
 import inspect
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from importlib.metadata import EntryPoint, entry_points
@@ -124,14 +124,13 @@ class Plugins:
             if plugin.hooks is None:
                 continue
             try:
-                commands = _commands(plugin.hooks)
-                _refuse_taken("command", commands, cli.commands)
+                placed = list(_placed(_commands(plugin.hooks), cli))
             except _Refused as refusal:
                 plugin.state, plugin.reason = refusal.state, str(refusal)
             else:
-                plugin.commands = list(commands)
-                for command in commands.values():
-                    cli.add_command(command)
+                plugin.commands = [f"{prefix}{name}" for prefix, name, _, _ in placed]
+                for _, name, group, command in placed:
+                    group.add_command(command, name)
 
     def _take_in(self, source: _Source) -> bool:
         """Load one plugin and keep what it registers, all or nothing; whether it loaded."""
@@ -251,6 +250,22 @@ def _commands(hooks: pluggy.HookRelay) -> Mapping[str, click.Command]:
     stage = click.Group()
     _call(lambda: hooks.register_commands(cli=stage), "register_commands")
     return stage.commands
+
+
+def _placed(
+    commands: Mapping[str, click.Command], group: click.Group, prefix: str = ""
+) -> Iterator[tuple[str, str, click.Group, click.Command]]:
+    """(prefix, name, group, command): where each goes. A group that is there already takes in a group's commands."""
+    import click
+
+    for name, command in commands.items():
+        there = group.commands.get(name)
+        if isinstance(command, click.Group) and isinstance(there, click.Group):
+            yield from _placed(command.commands, there, f"{prefix}{name} ")
+        elif there is None:
+            yield prefix, name, group, command
+        else:
+            raise _Refused(PluginState.NAME_TAKEN, f"there already is a command called '{prefix}{name}'")
 
 
 def _fault(candidate: Any, kind: type) -> str:

@@ -183,3 +183,38 @@ def test_commands_are_added_and_a_failing_plugin_adds_none(tmp_path: Path) -> No
     assert cli.commands["run"] is original
     assert states(plugins)["a_fails"] is PluginState.BAD_REGISTRATION
     assert states(plugins)["b_taken"] is PluginState.NAME_TAKEN
+
+
+GROUP = """
+import click
+from ambientd.plugin import hookimpl
+
+@hookimpl
+def register_commands(cli):
+    @cli.group()
+    def {group}(): ...
+    @{group}.command()
+    def {command}(): ...
+"""
+
+
+def test_a_group_that_is_there_already_takes_in_a_plugin_s_commands(tmp_path: Path) -> None:
+    plugins = discover(
+        tmp_path,
+        a_adds=GROUP.format(group="bench", command="strings"),
+        b_taken=GROUP.format(group="bench", command="engine"),
+        c_no_group=GROUP.format(group="run", command="fast"),
+        d_same=GROUP.format(group="bench", command="strings"),
+    )
+    engine, run = click.Command("engine"), click.Command("run")
+    bench = click.Group("bench", commands={"engine": engine})
+    cli = click.Group(commands={"bench": bench, "run": run})
+    plugins.add_commands(cli)
+    assert cli.commands["bench"] is bench
+    assert bench.commands["engine"] is engine
+    assert cli.commands["run"] is run
+    assert {"engine", "strings"} <= set(bench.commands)
+    assert only(plugins, "a_adds").commands == ["bench strings"]
+    for name in ("b_taken", "c_no_group", "d_same"):
+        assert states(plugins)[name] is PluginState.NAME_TAKEN
+    assert only(plugins, "b_taken").reason == "there already is a command called 'bench engine'"

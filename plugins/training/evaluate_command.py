@@ -28,8 +28,8 @@ def evaluate(checkpoint: str, album: Path, split: str, seed: int, threads: int |
     """Say in bits per sample how well CHECKPOINT predicts ALBUM: each track, and all together.
 
     CHECKPOINT is one of `ambientd models list`, or a path. The audio is quantized as the checkpoint's own album was,
-    and the model's state is carried along each track. Fewer bits are better; only models with the same quantization
-    and pre-emphasis compare.
+    and the model's state is carried along each track. Fewer bits are better; only models of the same quantization,
+    gain and pre-emphasis compare.
     """
     import torch
 
