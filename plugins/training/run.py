@@ -61,6 +61,7 @@ class Request:
     validations: int
     split: str
     seed: int
+    cpu_minutes: float | None = None
 
 
 @dataclass(frozen=True)
@@ -215,7 +216,7 @@ class Run:
         if not self.state_file.is_file():
             return
         before: dict[str, Any] = json.loads((self.folder / "config.json").read_text())
-        may_change = ("steps", "minutes", "validations")
+        may_change = ("steps", "minutes", "cpu_minutes", "validations")
         changed = [k for k, v in self._asked.items() if before.get(k) != v and k not in may_change]
         if changed:
             detail = ", ".join(f"{k} was {before.get(k)!r}, now {self._asked[k]!r}" for k in changed)

@@ -2,22 +2,27 @@
 
 Recipe: Adam with beta2 0.99, a smaller rate for the frame tiers, gradient clip 1, a short
 warm-up and a cosine to 3 %, an exponential moving average of the weights, which is what is kept and judged.
+A step whose loss or gradient is not finite changes no weight: it is skipped, and the learning rate is halved for a
+while.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
+from ambientd.plugin import Floats
 from ambientd.samplernn.checkpoint import Architecture
 from ambientd.samplernn.model import SampleRNN, State
 from ambientd_plugins.training.dataset import Split, Streams, Tokens
+from ambientd_plugins.training.distributed import ALONE, Team
 from ambientd_plugins.training.fast import FastSampleRNN
 
 FRAME_TIER_RATE = 0.3
@@ -27,12 +32,19 @@ WARM_UP_STEPS = 100
 FINAL_LEARNING_RATE = 0.03
 EMA_DECAY = 0.999
 CLIP = 1.0
+CAUTION, RECOVERY = 0.5, 1.005
+"""A skipped step multiplies the learning rate by the first; each good one undoes it a little, in 139 steps all."""
 BITS = 1 / math.log(2)
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How long and how fast. Either `steps` or `minutes` ends the training and shapes its schedule."""
+    """How long and how fast.
+
+    One of `steps`, `minutes` and `cpu_minutes` (of all threads) ends the training and shapes its schedule.
+    batch: of all processes together.
+    """
 
     batch: int
     sequence: int
@@ -40,6 +52,25 @@ class Recipe:
     steps: int | None
     minutes: float | None
     seed: int
+    cpu_minutes: float | None = None
+    cpu_minutes: float | None = None
+
+
+class _WayToLoss(nn.Module):
+    """One forward, because that is what DistributedDataParallel watches: state put in place, then the loss."""
+
+    def __init__(self, model: SampleRNN) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, tokens: Tensor, fresh: Tensor, hidden: State) -> tuple[Tensor, State]:
+        """tokens uint8 [B, context + T]; fresh bool [B, 1]: these rows start from the learned first state."""
+        first = self.model.initial_state(len(tokens))
+        state = [
+            [torch.where(fresh, new, old) for new, old in zip(*tier, strict=True)]
+            for tier in zip(first, hidden, strict=True)
+        ]
+        return self.model.loss(tokens, state)
 
 
 class Trainer:
@@ -49,20 +80,36 @@ class Trainer:
     uninterrupted one would have.
     """
 
-    def __init__(self, architecture: Architecture, sample_rate: int, data: Split, recipe: Recipe) -> None:
+    def __init__(
+        self,
+        architecture: Architecture,
+        sample_rate: int,
+        data: Split,
+        recipe: Recipe,
+        team: Team = ALONE,
+        device: torch.device = CPU,
+    ) -> None:
         torch.manual_seed(recipe.seed)
         self.architecture, self.sample_rate, self.data, self.recipe = architecture, sample_rate, data, recipe
-        self.model = FastSampleRNN(architecture)
+        self.team, self.device = team, device
+        # The fast model's own operations are a CPU's; on a GPU PyTorch's are the fast ones.
+        self.model = (FastSampleRNN if device.type == "cpu" else SampleRNN)(architecture).to(device)
+        self.way_to_loss = team.wrap(_WayToLoss(self.model))
         self.weights = list(self.model.parameters())
         self.average = [w.detach().clone() for w in self.weights]
         self.optimiser = self._make_optimiser()
-        self.streams = Streams(data.train, recipe.batch, recipe.sequence, architecture, sample_rate, recipe.seed)
-        self.hidden: State = detach(self.model.initial_state(recipe.batch))
-        self.half = bfloat16_is_fast()
+        rows = team.rows(recipe.batch)
+        self.streams = Streams(
+            data.train, recipe.batch, recipe.sequence, architecture, sample_rate, recipe.seed, rows, data.albums
+        )
+        self.hidden: State = detach(self.model.initial_state(len(rows)))
+        self.half = bfloat16_is_fast(device)
         self.step = 0
         self.samples = 0
         self.seconds = 0.0
         self.cpu_seconds = 0.0
+        self.caution = 1.0
+        self.failed_in_a_row = 0
 
     def _make_optimiser(self) -> torch.optim.Optimizer:
         groups = [
@@ -76,42 +123,65 @@ class Trainer:
         """0..1 of the whole training."""
         if self.recipe.steps:
             return min(1.0, self.step / self.recipe.steps)
+        if self.recipe.cpu_minutes:
+            return min(1.0, self.cpu_seconds / (60 * self.recipe.cpu_minutes))
+        if self.recipe.cpu_minutes:
+            return min(1.0, self.cpu_seconds / (60 * self.recipe.cpu_minutes))
         assert self.recipe.minutes
         return min(1.0, self.seconds / (60 * self.recipe.minutes))
+
+    def start_from(self, tensors: Mapping[str, Floats]) -> None:
+        """Begin with a checkpoint's weights in place of random ones."""
+        self.model.restore(tensors)
+        self.average = [w.detach().clone() for w in self.weights]
+        self.hidden = detach(self.model.initial_state(len(self.streams.rows)))
 
     def train_step(self) -> float:
         """One update; returns its loss in bits per sample (NaN: the update was skipped)."""
         started, cpu = time.perf_counter(), time.process_time()
-        tokens, jumped = self.streams.next()
-        fresh = torch.from_numpy(jumped)[:, None]
-        first = self.model.initial_state(len(tokens))
-        state = [
-            [torch.where(fresh, new, old) for new, old in zip(*tier, strict=True)]
-            for tier in zip(first, self.hidden, strict=True)
-        ]
+        tokens, jumped = (torch.from_numpy(a).to(self.device) for a in self.streams.next())
         self._schedule()
         self.optimiser.zero_grad()
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.half):
-            loss, after = self.model.loss(torch.from_numpy(tokens), state)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
+            loss, after = self.way_to_loss(tokens, jumped[:, None], self.hidden)
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.weights, CLIP, foreach=True)
+        seconds = time.perf_counter() - started if self.team.leads else 0.0
+        # The clock of one process counts, so that all end, and lower the rate, at the same step.
+        bits, seconds, cpu_seconds = self.team.total(
+            [loss.item() * BITS / self.team.size, seconds, time.process_time() - cpu]
+        )
         self.step += 1
-        if bool(torch.isfinite(norm)):
-            self.optimiser.step()
-            rate = 1 - min(EMA_DECAY, self.step / (self.step + 10))
-            torch._foreach_lerp_(self.average, [w.detach() for w in self.weights], rate)
-            self.hidden = detach(after)
-        self.samples += tokens.size - len(tokens) * self.streams.context
-        self.seconds += time.perf_counter() - started
-        self.cpu_seconds += time.process_time() - cpu
-        return loss.item() * BITS if bool(torch.isfinite(norm)) else math.nan
+        self.samples += self.recipe.batch * self.recipe.sequence
+        if not (math.isfinite(bits) and bool(torch.isfinite(norm))):
+            self._skip()
+            bits = math.nan
+        else:
+            self._update(after)
+        self.seconds += seconds
+        self.cpu_seconds += cpu_seconds
+        return bits
+
+    def _update(self, after: State) -> None:
+        self.optimiser.step()
+        rate = 1 - min(EMA_DECAY, self.step / (self.step + 10))
+        torch._foreach_lerp_(self.average, [w.detach() for w in self.weights], rate)
+        self.hidden = detach(after)
+        self.caution = min(1.0, self.caution * RECOVERY)
+        self.failed_in_a_row = 0
+
+    def _skip(self) -> None:
+        # The states may be what is not finite: begin them anew.
+        self.hidden = detach(self.model.initial_state(len(self.streams.rows)))
+        self.caution *= CAUTION
+        self.failed_in_a_row += 1
 
     def _schedule(self) -> None:
         warm = min(1.0, (self.step + 1) / WARM_UP_STEPS)
         cosine = 0.5 * (1 + math.cos(math.pi * self.progress))
-        rate = self.recipe.learning_rate * warm * (FINAL_LEARNING_RATE + (1 - FINAL_LEARNING_RATE) * cosine)
+        share = warm * (FINAL_LEARNING_RATE + (1 - FINAL_LEARNING_RATE) * cosine)
         for group in self.optimiser.param_groups:
-            group["lr"] = rate * group["share"]
+            group["lr"] = self.recipe.learning_rate * self.caution * share * group["share"]
 
     def averaged(self) -> SampleRNN:
         """A copy of the model with the averaged weights."""
@@ -122,15 +192,15 @@ class Trainer:
         return model
 
     def state(self) -> dict[str, Any]:
-        """Tensors and plain values only, so that it loads with weights_only."""
+        """Tensors and plain values only, so that it loads with weights_only. All processes ask for it together."""
         return {
             "weights": [w.detach() for w in self.weights],
             "average": self.average,
             "optimiser": self.optimiser.state_dict(),
-            "hidden": self.hidden,
+            "hidden": [[self.team.gather(h) for h in tier] for tier in self.hidden],
             "streams": self.streams.state(),
             "torch_rng": torch.get_rng_state(),
-            "counts": [self.step, self.samples, self.seconds, self.cpu_seconds],
+            "counts": [self.step, self.samples, self.seconds, self.cpu_seconds, self.caution],
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -138,10 +208,12 @@ class Trainer:
             for target, source in zip(self.weights + self.average, state["weights"] + state["average"], strict=True):
                 target.copy_(source)
         self.optimiser.load_state_dict(state["optimiser"])
-        self.hidden = state["hidden"]
+        rows = slice(self.streams.rows.start, self.streams.rows.stop)
+        self.hidden = [[h[rows].to(self.device) for h in tier] for tier in state["hidden"]]
         self.streams.restore(state["streams"])
         torch.set_rng_state(state["torch_rng"])
-        self.step, self.samples, self.seconds, self.cpu_seconds = state["counts"]
+        self.step, self.samples, self.seconds, self.cpu_seconds, self.caution = state["counts"]
+        self.failed_in_a_row = 0
 
 
 def detach(state: State) -> State:
@@ -149,8 +221,10 @@ def detach(state: State) -> State:
     return [[h.detach().float() for h in tier] for tier in state]
 
 
-def bfloat16_is_fast() -> bool:
-    """Whether this processor multiplies bfloat16 matrices in hardware; elsewhere emulation is slower than float32."""
+def bfloat16_is_fast(device: torch.device = CPU) -> bool:
+    """Whether bfloat16 matrices are multiplied in hardware; elsewhere emulation is slower than float32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
     capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
@@ -161,7 +235,7 @@ def validation_bits(model: SampleRNN, tracks: list[Tokens], sequence: int, most:
     total, count = 0.0, 0
     state = model.initial_state(batch)
     for tokens in _stretches(np.concatenate(tracks), model.context, sequence, most, batch):
-        loss, state = model.loss(torch.from_numpy(tokens), state)
+        loss, state = model.loss(torch.from_numpy(tokens).to(state[0][0].device), state)
         total, count = total + loss.item(), count + 1
     return total / max(1, count) * BITS
 

@@ -81,3 +81,9 @@ def test_the_frame_tiers_remember():
     losses = [t.train_step() for _ in range(300)]
     assert forgetful > 0.7
     assert np.mean(losses[-20:]) < forgetful / 3
+
+
+def test_processor_time_can_be_the_budget():
+    t = trainer(steps=None, cpu_minutes=0.5)
+    t.train_step()
+    assert t.progress == t.cpu_seconds / 30 > 0
