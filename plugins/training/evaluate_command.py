@@ -77,9 +77,9 @@ def _parts(card: Card, album: Path, split: str, seed: int) -> list[tuple[str, To
     names = [track.name for track in tracks]
     if split == "all":
         return list(zip(names, tokens, strict=True))
-    held = dataset.split(tokens, 1, "auto", np.random.default_rng(seed)).validation
-    owner = [next(i for i, whole in enumerate(tokens) if np.shares_memory(part, whole)) for part in held]
-    return [(names[index], part) for index, part in zip(owner, held, strict=True)]
+    held = dataset.split(tokens, 1, "auto", np.random.default_rng(seed))
+    pieces = [[p for p in (*held.validation, *held.test) if np.may_share_memory(p, whole)] for whole in tokens]
+    return [(name, np.concatenate(own)) for name, own in zip(names, pieces, strict=True) if own]
 
 
 def _print(rows: list[dict[str, Any]], whole: dict[str, Any], rate: int) -> None:

@@ -117,7 +117,7 @@ def test_the_held_out_part_is_the_training_s(checkpoint, album):
     found = json.loads(done.stdout)
     dc, _ = dataset.scale(tracks, 0.5)
     tokens = [dataset.tokenise(track, dc, net.architecture) for track in tracks]
-    held = dataset.split(tokens, 1, "auto", np.random.default_rng(1)).validation
+    held = [track[round(0.9 * len(track)) :] for track in tokens]
     assert [row["samples"] for row in found["tracks"]] == [len(part) for part in held]
     assert found["bits"] == pytest.approx(mean_bits(track_bits(net, held), held), abs=1e-4)
 
