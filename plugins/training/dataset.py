@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -31,10 +31,15 @@ RESET_SECONDS = (8.0, 30.0)
 
 @dataclass(frozen=True)
 class Split:
-    """Token tracks to learn from and to be judged by; they share no sample."""
+    """Token tracks to learn from, to choose by, and to judge the choice by; they share no sample.
+
+    test may be empty where the album is short. albums: of each training track, which album it is from.
+    """
 
     train: list[Tokens]
     validation: list[Tokens]
+    test: list[Tokens] = field(default_factory=list)
+    albums: list[int] = field(default_factory=list)
 
     @property
     def train_samples(self) -> int:
@@ -58,18 +63,28 @@ def tokenise(track: Track, dc: float, architecture: Architecture) -> Tokens:
 def split(tracks: list[Tokens], shortest: int, how: str, rng: np.random.Generator) -> Split:
     """Hold out a tenth: whole tracks ("track"), or the end of each ("time"); "auto" decides by their number.
 
+    Of what is held out the first halves validate and the second halves test.
     shortest: a part shorter than this many samples is of no use. Raises AlbumError when none is left.
     """
     if how == "auto":
         how = "track" if len(tracks) >= TRACKS_FOR_A_SPLIT else "time"
     parts = _by_track(tracks, rng) if how == "track" else _by_time(tracks)
-    found = Split(*([t for t in part if len(t) >= shortest] for part in parts))
+    train, held = ([t for t in part if len(t) >= shortest] for part in parts)
+    tested = [t for t in held if len(t) >= 2 * shortest]
+    validation = [t[: len(t) // 2] if len(t) >= 2 * shortest else t for t in held]
+    found = Split(train, validation, [t[len(t) // 2 :] for t in tested], [0] * len(train))
     if not found.train or not found.validation:
         raise AlbumError(
             f"the album is too short: no stretch of {shortest} samples is left after holding out a tenth",
             "Add music, or lower --sequence",
         )
     return found
+
+
+def join(splits: Sequence[Split]) -> Split:
+    """Several albums as one; `albums` tells them apart."""
+    train, validation, test = ([t for s in splits for t in getattr(s, n)] for n in ("train", "validation", "test"))
+    return Split(train, validation, test, [index for index, s in enumerate(splits) for _ in s.train])
 
 
 def _by_track(tracks: list[Tokens], rng: np.random.Generator) -> tuple[list[Tokens], list[Tokens]]:
@@ -98,37 +113,63 @@ def prime(tracks: list[Tokens], sample_rate: int) -> Tokens:
     return np.stack([whole[s : s + length] for s in starts])
 
 
+def shares(tracks: Sequence[Tokens], sequence: int, albums: Sequence[int] = ()) -> NDArray[np.float64]:
+    """[tracks]: how likely a stream jumps into each; they sum to 1.
+
+    Within an album by length. Several albums by the square root of theirs: by length a short album would
+    drown in a long one, all alike would have it learnt by heart.
+    """
+    album = np.array(albums if len(albums) else [0] * len(tracks))
+    starts = np.array([len(t) - sequence + 1 for t in tracks], np.float64)
+    share: NDArray[np.float64] = starts / np.sqrt(np.bincount(album, starts)[album])
+    share /= share.sum()
+    return share
+
+
 class Streams:
-    """`batch` read heads that walk the tracks side by side, jumping now and then; fully resumable."""
+    """`batch` read heads that walk the tracks side by side, jumping now and then; fully resumable.
+
+    rows: which of them `next` reads from; the others only walk. Default: all.
+    albums: of each track, which album it is from; see `shares`.
+    """
 
     def __init__(
-        self, tracks: list[Tokens], batch: int, sequence: int, architecture: Architecture, sample_rate: int, seed: int
+        self,
+        tracks: list[Tokens],
+        batch: int,
+        sequence: int,
+        architecture: Architecture,
+        sample_rate: int,
+        seed: int,
+        rows: range | None = None,
+        albums: Sequence[int] = (),
     ) -> None:
         self.tracks, self.sequence, self.sample_rate = tracks, sequence, sample_rate
+        self.rows = range(batch) if rows is None else rows
         self.context = architecture.frame_sizes[-1]
         self.silence = quantize.silence(architecture.q_levels)
         self.rng = np.random.default_rng(seed)
-        usable = np.array([max(0, len(t) - sequence) for t in tracks], np.float64)
-        self.share = usable / usable.sum() if usable.sum() else np.full(len(tracks), 1 / len(tracks))
+        self.share = shares(tracks, sequence, albums)
         self.track = np.zeros(batch, np.int64)
         self.position = np.zeros(batch, np.int64)
         self.remaining = np.zeros(batch, np.int64)
 
     def next(self) -> tuple[Tokens, NDArray[np.bool_]]:
-        """(tokens [batch, context + sequence], whether each stream has just jumped [batch])."""
-        out = np.full((len(self.track), self.context + self.sequence), self.silence, np.uint8)
+        """(tokens [rows, context + sequence], whether each of these streams has just jumped [rows])."""
+        out = np.full((len(self.rows), self.context + self.sequence), self.silence, np.uint8)
         jumped = np.zeros(len(self.track), np.bool_)
         for row in range(len(self.track)):
             length = len(self.tracks[self.track[row]])
             if self.remaining[row] < self.sequence or self.position[row] + self.sequence > length:
                 self._jump(row)
                 jumped[row] = True
-            start = int(self.position[row])
-            heard = self.tracks[self.track[row]][max(0, start - self.context) : start + self.sequence]
-            out[row, -len(heard) :] = heard
+            if row in self.rows:
+                start = int(self.position[row])
+                heard = self.tracks[self.track[row]][max(0, start - self.context) : start + self.sequence]
+                out[row - self.rows.start, -len(heard) :] = heard
             self.position[row] += self.sequence
             self.remaining[row] -= self.sequence
-        return out, jumped
+        return out, jumped[self.rows.start : self.rows.stop]
 
     def _jump(self, row: int) -> None:
         self.track[row] = self.rng.choice(len(self.tracks), p=self.share)

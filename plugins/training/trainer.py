@@ -12,18 +12,20 @@ import math
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ambientd.plugin import Floats
 from ambientd.samplernn.checkpoint import Architecture
 from ambientd.samplernn.model import SampleRNN, State
 from ambientd_plugins.training.dataset import Split, Streams, Tokens
 from ambientd_plugins.training.distributed import ALONE, Team
 from ambientd_plugins.training.fast import FastSampleRNN
+
+if TYPE_CHECKING:
+    from ambientd.plugin import Floats
 
 FRAME_TIER_RATE = 0.3
 """Of the learning rate, for the frame tiers. At the full rate their GRUs saturate within minutes (97 % of the units
@@ -52,7 +54,6 @@ class Recipe:
     steps: int | None
     minutes: float | None
     seed: int
-    cpu_minutes: float | None = None
     cpu_minutes: float | None = None
 
 
@@ -125,8 +126,6 @@ class Trainer:
             return min(1.0, self.step / self.recipe.steps)
         if self.recipe.cpu_minutes:
             return min(1.0, self.cpu_seconds / (60 * self.recipe.cpu_minutes))
-        if self.recipe.cpu_minutes:
-            return min(1.0, self.cpu_seconds / (60 * self.recipe.cpu_minutes))
         assert self.recipe.minutes
         return min(1.0, self.seconds / (60 * self.recipe.minutes))
 
@@ -148,19 +147,17 @@ class Trainer:
         norm = torch.nn.utils.clip_grad_norm_(self.weights, CLIP, foreach=True)
         seconds = time.perf_counter() - started if self.team.leads else 0.0
         # The clock of one process counts, so that all end, and lower the rate, at the same step.
-        bits, seconds, cpu_seconds = self.team.total(
-            [loss.item() * BITS / self.team.size, seconds, time.process_time() - cpu]
-        )
+        bits, seconds, cpu = self.team.total([loss.item() * BITS / self.team.size, seconds, time.process_time() - cpu])
         self.step += 1
         self.samples += self.recipe.batch * self.recipe.sequence
-        if not (math.isfinite(bits) and bool(torch.isfinite(norm))):
-            self._skip()
-            bits = math.nan
-        else:
+        fine = math.isfinite(bits) and math.isfinite(norm.item())
+        if fine:
             self._update(after)
+        else:
+            self._skip()
         self.seconds += seconds
-        self.cpu_seconds += cpu_seconds
-        return bits
+        self.cpu_seconds += cpu
+        return bits if fine else math.nan
 
     def _update(self, after: State) -> None:
         self.optimiser.step()
@@ -224,7 +221,7 @@ def detach(state: State) -> State:
 def bfloat16_is_fast(device: torch.device = CPU) -> bool:
     """Whether bfloat16 matrices are multiplied in hardware; elsewhere emulation is slower than float32."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 

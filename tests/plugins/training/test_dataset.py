@@ -21,16 +21,40 @@ def numbered(*lengths):
 def test_a_tenth_is_held_out_and_shares_nothing(lengths, how):
     tracks = numbered(*lengths)
     split = dataset.split(tracks, 200, how, np.random.default_rng(1))
-    held = sum(map(len, split.validation))
+    held = sum(map(len, split.validation + split.test))
     assert split.train_samples + held == sum(lengths)
     assert 0.04 * sum(lengths) < held < 0.25 * sum(lengths)
-    for part in split.validation:
-        assert not any(np.shares_memory(part, other) for other in split.train)
+    parts = [*split.train, *split.validation, *split.test]
+    assert split.test
+    assert not any(np.shares_memory(a, b) for i, a in enumerate(parts) for b in parts[:i])
 
 
 def test_a_short_album_is_refused():
     with pytest.raises(AlbumError, match="too short"):
         dataset.split(numbered(1500), 1024, "auto", np.random.default_rng(1))
+
+
+def test_a_short_album_has_nothing_left_to_test_on():
+    split = dataset.split(numbered(4000), 300, "time", np.random.default_rng(1))
+    assert (len(split.validation[0]), split.test) == (400, [])
+
+
+def test_albums_are_balanced_by_the_square_root_of_their_length():
+    tracks = numbered(1600, 1600, 800)
+    share = dataset.shares(tracks, 1, [0, 0, 1])
+    assert np.allclose(share[:2].sum() / share[2], 2)
+    assert np.allclose(dataset.shares(tracks, 1), [0.4, 0.4, 0.2])
+
+
+def test_rows_of_two_processes_are_those_of_one():
+    tracks = numbered(50_000, 30_000)
+    whole = streams(tracks)
+    parts = [dataset.Streams(tracks, 4, 64, ARCHITECTURE, 100, 3, rows) for rows in (range(2), range(2, 4))]
+    for _ in range(20):
+        tokens, jumped = whole.next()
+        (a, jumped_a), (b, jumped_b) = (part.next() for part in parts)
+        assert np.array_equal(tokens, np.concatenate([a, b]))
+        assert np.array_equal(jumped, np.concatenate([jumped_a, jumped_b]))
 
 
 def streams(tracks, seed=3, batch=4):

@@ -13,12 +13,12 @@ from ambientd_plugins.training.trainer import Recipe, Trainer, validation_bits
 ARCHITECTURE = Architecture(dim=16, frame_sizes=(4, 8), n_rnn=1, q_levels=64)
 
 
-def trainer(steps=40, seed=1, **kw):
+def trainer(steps=40, seed=1, batch=4, **kw):
     torch.set_num_threads(1)
     t = np.arange(12_000)
     music = np.rint(32 + 20 * np.sin(t / 9) + 8 * np.sin(t / 31)).astype(np.uint8)
     data = dataset.split([music], 128, "time", np.random.default_rng(0))
-    recipe = Recipe(batch=4, sequence=128, learning_rate=0.01, steps=steps, minutes=None, seed=seed, **kw)
+    recipe = Recipe(batch=batch, sequence=128, learning_rate=0.01, steps=steps, minutes=None, seed=seed, **kw)
     return Trainer(ARCHITECTURE, 1000, data, recipe)
 
 
@@ -53,13 +53,15 @@ def test_a_step_that_is_not_finite_changes_nothing():
     assert math.isnan(t.train_step())
     assert all(torch.equal(a, b) for a, b in zip(before, t.average, strict=True))
     assert all(torch.equal(a, b) for a, b in zip(weights, t.weights, strict=True))
+    assert (t.caution, t.failed_in_a_row) == (0.5, 1)
+    assert math.isfinite(t.train_step())  # the states were begun anew
+    assert t.failed_in_a_row == 0
+    assert 0.5 < t.caution < 0.51
 
 
 @pytest.mark.parametrize("batch", [1, 200])
 def test_a_batch_larger_than_the_data_still_trains(batch):
-    t = trainer()
-    t.streams = dataset.Streams(t.data.train, batch, 128, ARCHITECTURE, 1000, 1)
-    t.hidden = [[h.detach() for h in tier] for tier in t.model.initial_state(batch)]
+    t = trainer(batch=batch)
     assert math.isfinite(t.train_step())
     assert t.samples == batch * 128
 
