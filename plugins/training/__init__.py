@@ -1,4 +1,4 @@
-"""The training plugin: `ambientd album`, `train` and `evaluate`. Its heavy parts load when a command runs."""
+"""The training plugin: `ambientd album`, `train`, `evaluate` and `bench training`. It is light until one runs."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ if TYPE_CHECKING:
 @hookimpl
 def register_commands(cli: click.Group) -> None:
     from ambientd_plugins.training.album_commands import album
+    from ambientd_plugins.training.bench_command import bench
     from ambientd_plugins.training.evaluate_command import evaluate
     from ambientd_plugins.training.train_command import train
 
     cli.add_command(album)
     cli.add_command(train)
     cli.add_command(evaluate)
+    cli.add_command(bench)

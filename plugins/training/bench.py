@@ -1,0 +1,134 @@
+"""One measurement of the training's speed, in a process of its own: `python -m ambientd_plugins.training.bench`.
+
+A fresh process, because the memory that one has needed at most cannot be taken back. Method: benchmarks/training.md.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import resource
+import statistics
+import sys
+import time
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+
+from ambientd.samplernn.checkpoint import Architecture
+from ambientd_plugins.training.dataset import Split, Tokens
+from ambientd_plugins.training.trainer import Recipe, Trainer
+
+SAMPLE_RATE = 16_000
+SEQUENCE = 1024
+MUSIC_SECONDS = 120
+WARM_UP = 4
+"""Steps: memory is first touched and the table's gradient compiled."""
+MATRIX_SIZES = (1024, 2048)
+ROOF_SECONDS = 1.0
+BACKWARD = 2
+"""Forward passes' worth of products: one for the gradient of what went in, one for that of the weights."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What came of one case; frame sizes 16 and 64, two GRU layers, 256 levels, sequences of 1024.
+
+    samples_per_second: of all streams, from the median step; noise: the middle half of the steps' times, as a share
+    of their median. roof_share: the rate of the products that a step needs, of `matrix_rate_gflops`, which is the
+    best rate of large square products on the same threads in the same precision. peak_memory_mb: of the process.
+    """
+
+    dim: int
+    batch: int
+    threads: int
+    samples_per_second: float
+    roof_share: float
+    precision: str
+    matrix_rate_gflops: float
+    peak_memory_mb: float
+    noise: float
+
+
+def measure(dim: int, batch: int, threads: int, seconds: float) -> Measurement:
+    """Train on synthetic music for `seconds` after a warm-up. threads: 0 is PyTorch's own choice."""
+    if threads:
+        torch.set_num_threads(threads)
+    architecture = Architecture(dim=dim, frame_sizes=(16, 64), n_rnn=2)
+    data = Split([synthetic_music()], [])
+    recipe = Recipe(batch=batch, sequence=SEQUENCE, learning_rate=1e-3, steps=1_000_000, minutes=None, seed=1)
+    trainer = Trainer(architecture, SAMPLE_RATE, data, recipe)
+    low, middle, high = statistics.quantiles(_step_times(trainer, seconds), n=4)
+    memory = peak_memory_mb()
+    rate = matrix_rate(torch.bfloat16 if trainer.half else torch.float32, ROOF_SECONDS)
+    speed = batch * SEQUENCE / middle
+    return Measurement(
+        dim=dim,
+        batch=batch,
+        threads=torch.get_num_threads(),
+        samples_per_second=round(speed),
+        roof_share=round(speed * operations_per_sample(architecture) / rate, 4),
+        precision="bf16" if trainer.half else "fp32",
+        matrix_rate_gflops=round(rate / 1e9, 1),
+        peak_memory_mb=round(memory, 1),
+        noise=round((high - low) / middle, 4),
+    )
+
+
+def synthetic_music() -> Tokens:
+    """Two tones and a little noise: as in music, neighbouring samples are alike and quiet levels the most common."""
+    t = np.arange(MUSIC_SECONDS * SAMPLE_RATE)
+    noise = np.random.default_rng(0).normal(0, 4, len(t))
+    return np.rint(128 + 40 * np.sin(t / 9) + 20 * np.sin(t / 31) + noise).astype(np.uint8)
+
+
+def operations_per_sample(architecture: Architecture) -> float:
+    """Multiplications and additions, of matrix products alone, that one sample costs a training step.
+
+    Every matrix once per step of its tier, forward and backward. The look-up of the last samples is a sum of
+    table rows, no product, and counts nothing.
+    """
+    products = 0.0
+    for name, shape in architecture.shapes().items():
+        if len(shape) == 2:
+            tier = int(name.split(".")[1]) if name.startswith("tiers.") else None
+            products += math.prod(shape) / (1 if tier is None else architecture.frame_sizes[tier])
+    return 2 * products * (1 + BACKWARD)
+
+
+def matrix_rate(kind: torch.dtype, seconds: float) -> float:
+    """Multiplications and additions per second in products of large square matrices: the best that was seen."""
+    best = 0.0
+    for size in MATRIX_SIZES:
+        a, b = (torch.randn(size, size).to(kind) for _ in range(2))
+        out = torch.empty(size, size, dtype=kind)
+        torch.mm(a, b, out=out)
+        end = time.perf_counter() + seconds / len(MATRIX_SIZES)
+        while (began := time.perf_counter()) < end:
+            torch.mm(a, b, out=out)
+            best = max(best, 2 * size**3 / (time.perf_counter() - began))
+    return best
+
+
+def peak_memory_mb() -> float:
+    """The most memory this process has had at once, in 10^6 bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
+
+
+def _step_times(trainer: Trainer, seconds: float) -> list[float]:
+    for _ in range(WARM_UP):
+        trainer.train_step()
+    times: list[float] = []
+    end = time.perf_counter() + seconds
+    while len(times) < 3 or time.perf_counter() < end:
+        began = time.perf_counter()
+        trainer.train_step()
+        times.append(time.perf_counter() - began)
+    return times
+
+
+if __name__ == "__main__":
+    dim, batch, threads, seconds = sys.argv[1:]
+    print(json.dumps(asdict(measure(int(dim), int(batch), int(threads), float(seconds)))))
