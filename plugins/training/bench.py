@@ -11,6 +11,7 @@ import resource
 import statistics
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -25,7 +26,7 @@ SEQUENCE = 1024
 MUSIC_SECONDS = 120
 WARM_UP = 4
 """Steps: memory is first touched and the table's gradient compiled."""
-MATRIX_SIZES = (1024, 2048)
+MATRIX_SIZES = (512, 1024, 2048)
 ROOF_SECONDS = 1.0
 BACKWARD = 2
 """Forward passes' worth of products: one for the gradient of what went in, one for that of the weights."""
@@ -36,8 +37,8 @@ class Measurement:
     """What came of one case; frame sizes 16 and 64, two GRU layers, 256 levels, sequences of 1024.
 
     samples_per_second: of all streams, from the median step; noise: the middle half of the steps' times, as a share
-    of their median. roof_share: the rate of the products that a step needs, of `matrix_rate_gflops`, which is the
-    best rate of large square products on the same threads in the same precision. peak_memory_mb: of the process.
+    of their median. roof_share: the rate of the products that a step needs, of `matrix_rate_gflops`, that of
+    square products on the same threads in the same precision. peak_memory_mb: of the process.
     """
 
     dim: int
@@ -98,17 +99,15 @@ def operations_per_sample(architecture: Architecture) -> float:
 
 
 def matrix_rate(kind: torch.dtype, seconds: float) -> float:
-    """Multiplications and additions per second in products of large square matrices: the best that was seen."""
-    best = 0.0
-    for size in MATRIX_SIZES:
-        a, b = (torch.randn(size, size).to(kind) for _ in range(2))
-        out = torch.empty(size, size, dtype=kind)
-        torch.mm(a, b, out=out)
-        end = time.perf_counter() + seconds / len(MATRIX_SIZES)
-        while (began := time.perf_counter()) < end:
-            torch.mm(a, b, out=out)
-            best = max(best, 2 * size**3 / (time.perf_counter() - began))
-    return best
+    """Multiplications and additions per second in products of square matrices of the size that suits best; median."""
+    return max(2 * size**3 / statistics.median(_product_times(kind, size, seconds)) for size in MATRIX_SIZES)
+
+
+def _product_times(kind: torch.dtype, size: int, seconds: float) -> list[float]:
+    a, b = (torch.randn(size, size).to(kind) for _ in range(2))
+    out = torch.empty(size, size, dtype=kind)
+    torch.mm(a, b, out=out)
+    return _times(lambda: torch.mm(a, b, out=out), seconds / len(MATRIX_SIZES))
 
 
 def peak_memory_mb() -> float:
@@ -120,11 +119,15 @@ def peak_memory_mb() -> float:
 def _step_times(trainer: Trainer, seconds: float) -> list[float]:
     for _ in range(WARM_UP):
         trainer.train_step()
+    return _times(trainer.train_step, seconds)
+
+
+def _times(action: Callable[[], object], seconds: float) -> list[float]:
     times: list[float] = []
     end = time.perf_counter() + seconds
     while len(times) < 3 or time.perf_counter() < end:
         began = time.perf_counter()
-        trainer.train_step()
+        action()
         times.append(time.perf_counter() - began)
     return times
 
