@@ -7,6 +7,7 @@ tensor count and every size are bounded before anything is allocated.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -127,6 +128,7 @@ class Card(_Section):
     album_scores: dict[str, float] = {}
     """The same of the album; `distance` is that between its own parts."""
     family: str | None = None
+    """The fingerprint of the checkpoint that this one, and all that may share conditioning with it, began as."""
 
 
 @dataclass(frozen=True)
@@ -143,6 +145,11 @@ class Checkpoint:
     profile: Floats | None = None
 
     @property
+    def family(self) -> str:
+        """Of the card, else the one it would found."""
+        return self.card.family or fingerprint(self.tensors)
+
+    @property
     def info(self) -> VoiceInfo:
         a = self.card.architecture
         return VoiceInfo(
@@ -156,7 +163,7 @@ class Checkpoint:
             pre_emphasis=a.pre_emphasis,
             album_gain=a.album_gain,
             temperature=self.card.temperature,
-            family=self.card.family,
+            family=self.family,
         )
 
 
@@ -197,17 +204,44 @@ def save(
     profile: NDArray[Any] | None = None,
 ) -> None:
     """Write a checkpoint atomically. half: store float16, which costs nothing audible and halves the file."""
+    write_atomically(path, dump(card, tensors, prime, half, profile))
+
+
+def dump(
+    card: Card,
+    tensors: Mapping[str, NDArray[Any]],
+    prime: Tokens,
+    half: bool = True,
+    profile: NDArray[Any] | None = None,
+) -> bytes:
+    """The file that `save` writes."""
     from safetensors.numpy import save as serialise
 
     wanted = card.architecture.shapes()
     if missing := wanted.keys() - tensors.keys():
-        raise CheckpointError(f"{path}: tensors are missing: {', '.join(sorted(missing))}")
+        raise CheckpointError(f"tensors are missing: {', '.join(sorted(missing))}")
     dtype = np.float16 if half else np.float32
     arrays: dict[str, NDArray[Any]] = {n: np.ascontiguousarray(tensors[n], dtype) for n in wanted}
+    card = card.model_copy(update={"family": card.family or fingerprint(tensors)})
     arrays["prime"] = np.ascontiguousarray(prime, np.uint8)
     if profile is not None:
         arrays["profile"] = np.ascontiguousarray(profile, np.float32)
-    write_atomically(path, serialise(arrays, metadata={METADATA_KEY: card.model_dump_json()}))
+    data: bytes = serialise(arrays, metadata={METADATA_KEY: card.model_dump_json()})
+    return data
+
+
+def fingerprint(tensors: Mapping[str, NDArray[Any]]) -> str:
+    """16 hex digits of a SHA-256 over the weights, as half floats: the family that a checkpoint founds.
+
+    It is the same whether the weights come from the file or from memory, and whatever the card says. A
+    checkpoint that descends from none is written as a member of its own family, so that those fine-tuned from
+    it are of one family with it; a file without a family (of an older version) is of its fingerprint's.
+    """
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        with np.errstate(over="ignore"):
+            digest.update(name.encode() + np.ascontiguousarray(tensors[name], np.float16).tobytes())
+    return digest.hexdigest()[:16]
 
 
 def write_atomically(path: Path, data: bytes) -> None:

@@ -1,11 +1,4 @@
-"""A run folder, and the loop that fills it.
-
-RUN/config.json       what was asked for; the same command again resumes
-RUN/log.jsonl         one line per validation
-RUN/state.pt          everything needed to go on (our own file, read with weights_only)
-RUN/checkpoints/      best.safetensors (lowest validation bits), last.safetensors
-RUN/samples/          a preview WAV and a mel-spectrogram PNG per validation
-"""
+"""A run: one training in one folder, from its first step or from where it was left. The training process."""
 
 from __future__ import annotations
 
@@ -13,9 +6,8 @@ import dataclasses
 import io
 import json
 import math
+import pickle
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,26 +16,30 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
-from ambientd.plugin import AmbientdError
-from ambientd.samplernn import quantize
-from ambientd.samplernn.checkpoint import Album, Architecture, Card, Training, save, write_atomically
+from ambientd.samplernn.checkpoint import Architecture, Card, Checkpoint, Training
 from ambientd_plugins.training import dataset
-from ambientd_plugins.training.chunks import read_dataset
+from ambientd_plugins.training.choice import Choice
+from ambientd_plugins.training.corpus import read_corpus
+from ambientd_plugins.training.distributed import ALONE, Team
 from ambientd_plugins.training.errors import TrainingError
-from ambientd_plugins.training.pictures import mel_png
-from ambientd_plugins.training.trainer import Recipe, Trainer, validation_bits
+from ambientd_plugins.training.folder import RunFolder
+from ambientd_plugins.training.trainer import CPU, Recipe, Trainer, validation_bits
 
 SAVE_EVERY_SECONDS = 45.0
-PREVIEW_SECONDS = 8
+LOSSES_EVERY = 10
+"""Steps between two points of the training curve."""
 VALIDATION_SAMPLES = 1_000_000
+FAILURES_IN_A_ROW = 10
+"""So many skipped steps and it is not the data: the run goes back to its last saved state, at half the rate."""
+MOST_RETURNS = 3
+"""Without a validation in between; then the run ends."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """What the command line asked for; stored as config.json."""
+    """What the command line asked for; stored as config.json. batch: of all processes together."""
 
     dataset: str
     dim: int
@@ -62,6 +58,26 @@ class Request:
     split: str
     seed: int
     cpu_minutes: float | None = None
+    albums: tuple[str, ...] = ()
+    """In place of `dataset`, to make a common base."""
+    base: str | None = None
+    """The checkpoint whose weights to begin with, and the family it is of."""
+    family: str | None = None
+    listen: float = 0.15
+    """The share of the training's time that may be spent on listening to what it has learnt."""
+
+    @property
+    def folders(self) -> list[Path]:
+        return [Path(folder) for folder in self.albums or (self.dataset,)]
+
+    def architecture(self) -> Architecture:
+        """Whatever of it can be asked for, and otherwise its defaults."""
+        asked = {name: getattr(self, name) for name in Architecture.model_fields if hasattr(self, name)}
+        return Architecture.model_validate(asked)
+
+
+MAY_CHANGE = {"steps", "minutes", "cpu_minutes", "validations", "listen"}
+"""From one command to the next with the same run."""
 
 
 @dataclass(frozen=True)
@@ -76,159 +92,247 @@ class Progress:
 
 
 class Run:
-    """One training in one folder."""
+    """One training in one folder.
 
-    def __init__(self, folder: Path, request: Request) -> None:
-        self.folder, self.request = folder, request
-        self._refuse_other_settings()
-        self.album, tracks = read_dataset(Path(request.dataset), request.sample_rate)
-        dc, gain = dataset.scale(tracks, request.pre_emphasis)
-        architecture = Architecture(
-            dim=request.dim,
-            frame_sizes=request.frame_sizes,
-            n_rnn=request.n_rnn,
-            q_levels=request.q_levels,
-            quantization=request.quantization,
-            pre_emphasis=request.pre_emphasis,
-            album_gain=gain,
+    base: begin with its weights, unless the folder holds a state to go on from.
+    team, device: who trains together, and on what.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        request: Request,
+        base: Checkpoint | None = None,
+        team: Team = ALONE,
+        device: torch.device = CPU,
+    ) -> None:
+        self.folder, self.request, self.team = RunFolder(folder, team.leads), request, team
+        if team.leads:
+            self._refuse_other_settings()
+        architecture = request.architecture()
+        corpus = read_corpus(
+            request.folders, architecture, request.sample_rate, 2 * request.sequence, request.split, request.seed
         )
-        tokens = [dataset.tokenise(t, dc, architecture) for t in tracks]
-        data = dataset.split(tokens, 2 * request.sequence, request.split, np.random.default_rng(request.seed))
+        self.album = corpus.album
+        architecture = architecture.model_copy(update={"album_gain": corpus.gain})
         fields = {f.name: getattr(request, f.name) for f in dataclasses.fields(Recipe)}
-        self.trainer = Trainer(architecture, request.sample_rate, data, Recipe(**fields))
-        self.best = math.inf
+        self.trainer = Trainer(architecture, request.sample_rate, corpus.data, Recipe(**fields), team, device)
+        self.choice = Choice(self.folder, corpus.data, architecture, request.sample_rate)
         self.bits = math.nan
         self.validated = 0
-        self._remember_request()
-        if self.state_file.is_file():
-            self._restore()
-
-    @property
-    def state_file(self) -> Path:
-        return self.folder / "state.pt"
+        self.listened = 0.0
+        self.skipped = 0
+        self.returns = 0
+        self.finished = -1
+        self._curve: list[float] = []
+        if team.leads:
+            self._remember_request()
+        saved = self._saved_state()
+        if saved is not None:
+            self._restore(saved)
+        elif base is not None:
+            self.trainer.start_from(base.tensors)
 
     @property
     def best_checkpoint(self) -> Path:
-        return self.folder / "checkpoints" / "best.safetensors"
+        path: Path = self.folder.best
+        return path
+
+    @property
+    def best(self) -> float:
+        """Validation bits of the best checkpoint so far; infinite before there is one."""
+        bits: float = self.choice.best_bits
+        return bits
 
     def train(self, progress: Callable[[Progress], None], say: Callable[[str], None]) -> None:
-        """Go on to the end. Ctrl-C or SIGTERM saves first and raises KeyboardInterrupt."""
-        saved = time.monotonic()
+        """Go on to the end. Ctrl-C or SIGTERM saves first and raises KeyboardInterrupt.
+
+        Raises TrainingError where the loss does not stay finite, or where nothing could be saved.
+        """
+        self.folder.say = say if self.team.leads else lambda line: None
         with _interrupts() as interrupted:
+            if self.trainer.step == 0:
+                self.save_state()
+                self.folder.settle()
+            saved = time.monotonic()
             while self.trainer.progress < 1:
                 self._step()
                 progress(self._progress())
-                if self.trainer.progress * self.request.validations >= self.validated + 1:
-                    self.validate(say)
-                    saved = -math.inf
-                if interrupted() or time.monotonic() - saved > SAVE_EVERY_SECONDS:
+                late, stop = self._agreed(time.monotonic() - saved > SAVE_EVERY_SECONDS, interrupted())
+                due = self.trainer.progress * self.request.validations >= self.validated + 1
+                if late or stop or due:
                     self.save_state()
                     saved = time.monotonic()
-                if interrupted():
+                if stop:
+                    self.folder.settle()
                     raise KeyboardInterrupt
+                if due:
+                    self.validate(interrupted)
+                    self.save_state()
+                    saved = time.monotonic()
             if self.validated < self.request.validations:
-                self.validate(say)
-            self.save_state()
+                self.validate(interrupted)
+            self._finish(interrupted)
+
+    def _agreed(self, late: bool, stop: bool) -> tuple[bool, bool]:
+        """Process 0 says when to save, anybody may ask to stop, and all do so after the same step."""
+        late_sum, stop_sum = self.team.total([float(late and self.team.leads), float(stop)])
+        return late_sum > 0, stop_sum > 0
 
     def _step(self) -> None:
         loss = self.trainer.train_step()
-        if not math.isfinite(loss):
-            if math.isnan(self.bits):
-                raise TrainingError("the very first update was not finite", "Lower --lr")
+        if math.isnan(loss):
+            self._skip()
             return
         self.bits = loss if math.isnan(self.bits) else 0.98 * self.bits + 0.02 * loss
+        self._curve.append(loss)
+        if self.trainer.step % LOSSES_EVERY == 0:
+            minutes = round(self.trainer.seconds / 60, 3)
+            bits = sum(self._curve) / len(self._curve)
+            self.folder.append(self.folder.losses, {"step": self.trainer.step, "bits": bits, "minutes": minutes})
+            self._curve = []
+
+    def _skip(self) -> None:
+        self.skipped += 1
+        if self.skipped & (self.skipped - 1) == 0:  # a power of two: told ever more rarely
+            rate = f"the learning rate is at {self.trainer.caution:.3g} of its schedule"
+            self.folder.say(f"step {self.trainer.step} was not finite and is skipped ({self.skipped} so far); {rate}")
+        if self.trainer.failed_in_a_row >= FAILURES_IN_A_ROW:
+            self._go_back()
+
+    def _go_back(self) -> None:
+        """To the last saved state, with half the learning rate from now on."""
+        returns, state = self.returns + 1, self._saved_state()
+        if returns > MOST_RETURNS or state is None:
+            kept = f"; the best checkpoint so far is {self.best_checkpoint}" if math.isfinite(self.best) else ""
+            raise TrainingError(
+                f"the loss of {self.folder.path} does not stay finite, after going back {self.returns} times{kept}",
+                "Use another --exp with a lower --lr",
+            )
+        self._restore(state)
+        self.returns = returns
+        self.trainer.lower_rate()
+        self.save_state()
+        self.folder.say(f"{FAILURES_IN_A_ROW} steps in a row failed: back to step {self.trainer.step}, at a lower rate")
 
     def _progress(self) -> Progress:
         t = self.trainer
-        speed = t.samples / max(1e-9, t.seconds)
-        hours = t.samples / self.request.sample_rate / 3600
-        return Progress(t.progress, self.bits, speed, hours, self.best if math.isfinite(self.best) else None)
+        best = self.best if math.isfinite(self.best) else None
+        return Progress(t.progress, self.bits, t.samples / max(1e-9, t.seconds), self._hours, best)
 
-    def validate(self, say: Callable[[str], None]) -> None:
-        """Judge the averaged weights, keep the better checkpoint, leave a preview to hear and to look at."""
-        model = self.trainer.averaged()
-        bits = validation_bits(model, self.trainer.data.validation, self.request.sequence, VALIDATION_SAMPLES)
+    @property
+    def _hours(self) -> float:
+        samples: int = self.trainer.samples
+        return samples / self.request.sample_rate / 3600
+
+    def validate(self, interrupted: Callable[[], bool] = lambda: False) -> None:
+        """Judge the averaged weights by numbers and by ear, and let them compete for the best checkpoint."""
         self.validated += 1
+        self.returns = 0
+        if not self.team.leads:
+            return
+        model = self.trainer.averaged()
+        held = self.trainer.data.validation
+        bits = validation_bits(model, held, self.request.sequence, VALIDATION_SAMPLES)
+        if not math.isfinite(bits):
+            self.folder.say("the averaged weights do not predict the held-out part at all: not saved")
+            return
+        started = time.monotonic()
         prime = dataset.prime(self.trainer.data.train, self.request.sample_rate)
         card = self._card(bits)
-        last = self.folder / "checkpoints" / "last.safetensors"
-        save(last, card, model.export(), prime)
-        if bits < self.best:
-            self.best = bits
-            write_atomically(self.best_checkpoint, last.read_bytes())
+        heard = self.choice.enter(card, model.export(), prime, self._allowance(0.5), interrupted)
+        self.listened += time.monotonic() - started
         line = {
             "step": self.trainer.step,
             "minutes": round(self.trainer.seconds / 60, 2),
             "train_bits": round(self.bits, 4),
             "validation_bits": round(bits, 4),
-            "hours_heard": round(self.trainer.samples / self.request.sample_rate / 3600, 3),
+            "hours_heard": round(self._hours, 3),
+            "listened_minutes": round(self.listened / 60, 2),
+            **heard,
         }
-        with (self.folder / "log.jsonl").open("a") as log:
-            log.write(json.dumps(line) + "\n")
-        say(f"validation {bits:.3f} bits per sample (training {self.bits:.3f}, best {self.best:.3f})")
-        try:
-            self._preview(last, f"{self.validated:02d}-step{self.trainer.step}")
-        except AmbientdError as error:
-            say(f"no preview: {error}")
+        self.folder.append(self.folder.log, line)
+        self.folder.say(f"validation {bits:.3f} bits per sample (training {self.bits:.3f}, best {self.best:.3f})")
 
-    def _preview(self, checkpoint: Path, name: str) -> None:
-        """Free-run the checkpoint through the public command, and draw it beside the album."""
-        import soundfile
+    def _allowance(self, share: float) -> float:
+        """Seconds that may be listened now, so that validations leave half for the end."""
+        trained: float = self.trainer.seconds
+        return share * self.request.listen * trained - self.listened
 
-        wav = self.folder / "samples" / f"{name}.wav"
-        wav.parent.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "ambientd", "render", "--model", str(checkpoint), "--seed", "1"]
-        command += ["--seconds", str(PREVIEW_SECONDS), "--out", str(wav)]
-        done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
-        if done.returncode:
-            raise TrainingError(f"`ambientd render` ended with {done.returncode}: {done.stderr.strip()[-300:]}")
-        heard, rate = soundfile.read(wav, dtype="float32", always_2d=True)
-        a = self.trainer.architecture
-        album = np.concatenate(self.trainer.data.validation)[: PREVIEW_SECONDS * rate]
-        original = quantize.decode(album, a.q_levels, a.quantization, a.pre_emphasis, a.album_gain)
-        picture = mel_png({"album (held out)": original, f"model, {name}": heard.mean(axis=1)}, rate)
-        write_atomically(wav.with_suffix(".png"), picture)
+    def _finish(self, interrupted: Callable[[], bool]) -> None:
+        """The last choice among the best few, once for all that was trained."""
+        self.save_state()
+        if self.finished != self.trainer.step and math.isfinite(self.best):
+            started = time.monotonic()
+            self.choice.finish(self._allowance(1.0), interrupted)
+            self.listened += time.monotonic() - started
+        self.finished = self.trainer.step
+        self.save_state()
+        self.folder.settle()
 
     def _card(self, bits: float) -> Card:
         t = self.trainer
         training = Training(
             steps=t.step,
-            hours_heard=round(t.samples / self.request.sample_rate / 3600, 3),
+            hours_heard=round(self._hours, 3),
             cpu_minutes=round(t.cpu_seconds / 60, 1),
             validation_bits=round(bits, 4),
             software={name: version(name) for name in ("ambientd", "torch", "numpy")},
         )
-        album: Album = self.album
-        return Card(architecture=t.architecture, sample_rate=self.request.sample_rate, album=album, training=training)
+        return Card(
+            architecture=t.architecture,
+            sample_rate=self.request.sample_rate,
+            album=self.album,
+            training=training,
+            family=self.request.family,
+        )
 
     def save_state(self) -> None:
-        buffer = io.BytesIO()
-        torch.save({"trainer": self.trainer.state(), "run": [self.best, self.bits, self.validated]}, buffer)
-        write_atomically(self.state_file, buffer.getvalue())
+        """Of a run that is failing just now the state before it stays."""
+        if self.trainer.failed_in_a_row:
+            return
+        counts = [self.bits, self.validated, self.listened, self.skipped, self.returns, self.finished]
+        state = {"trainer": self.trainer.state(), "run": counts, "curve": self._curve}
+        if self.team.leads:
+            buffer = io.BytesIO()
+            torch.save(state, buffer)
+            self.folder.write(self.folder.state, buffer.getvalue())
 
-    def _restore(self) -> None:
-        state = torch.load(self.state_file, weights_only=True)
-        self.trainer.restore(state["trainer"])
-        self.best, self.bits, self.validated = state["run"]
+    def _saved_state(self) -> bytes | None:
+        """The state file as process 0 sees it: the others may be on other machines."""
+        mine = self.team.leads and self.folder.state.is_file()
+        data: bytes | None = self.team.from_leader(self.folder.state.read_bytes() if mine else None)
+        return data
+
+    def _restore(self, data: bytes) -> None:
+        try:
+            state = torch.load(io.BytesIO(data), weights_only=True, map_location="cpu")
+            self.trainer.restore(state["trainer"])
+            self.bits, self.validated, self.listened, self.skipped, self.returns, self.finished = state["run"]
+            self._curve = state["curve"]
+        except (RuntimeError, ValueError, KeyError, TypeError, EOFError, pickle.UnpicklingError) as error:
+            reason = str(error).partition("\n")[0]
+            raise TrainingError(
+                f"{self.folder.state} is damaged, or of another version ({reason})", "Use another --exp"
+            ) from None
+        self.folder.forget_after(self.trainer.step)
+        self.choice.remember()
 
     def _refuse_other_settings(self) -> None:
         """A run folder belongs to one model: going on with another would mix two trainings."""
-        if not self.state_file.is_file():
+        if not self.folder.state.is_file():
             return
-        before: dict[str, Any] = json.loads((self.folder / "config.json").read_text())
-        may_change = ("steps", "minutes", "cpu_minutes", "validations")
-        changed = [k for k, v in self._asked.items() if before.get(k) != v and k not in may_change]
+        defaults = {f.name: f.default for f in dataclasses.fields(Request)}
+        before = json.loads(json.dumps(defaults, default=str)) | json.loads(self.folder.config.read_text())
+        changed = [k for k, v in self._asked.items() if before.get(k) != v and k not in MAY_CHANGE]
         if changed:
             detail = ", ".join(f"{k} was {before.get(k)!r}, now {self._asked[k]!r}" for k in changed)
-            raise TrainingError(f"{self.folder} holds a training with other settings ({detail})", "Use another --exp")
+            where = self.folder.path
+            raise TrainingError(f"{where} holds a training with other settings ({detail})", "Use another --exp")
 
     def _remember_request(self) -> None:
-        try:
-            write_atomically(self.folder / "config.json", (json.dumps(self._asked, indent=1) + "\n").encode())
-        except OSError as error:
-            raise TrainingError(
-                f"{self.folder} cannot be written to ({error.strerror})", "Pass --runs FOLDER"
-            ) from None
+        self.folder.write(self.folder.config, (json.dumps(self._asked, indent=1) + "\n").encode())
+        self.folder.settle()
 
     @property
     def _asked(self) -> dict[str, Any]:

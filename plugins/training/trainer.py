@@ -109,7 +109,7 @@ class Trainer:
         self.samples = 0
         self.seconds = 0.0
         self.cpu_seconds = 0.0
-        self.caution = 1.0
+        self.caution = self.ceiling = 1.0
         self.failed_in_a_row = 0
 
     def _make_optimiser(self) -> torch.optim.Optimizer:
@@ -164,7 +164,7 @@ class Trainer:
         rate = 1 - min(EMA_DECAY, self.step / (self.step + 10))
         torch._foreach_lerp_(self.average, [w.detach() for w in self.weights], rate)
         self.hidden = detach(after)
-        self.caution = min(1.0, self.caution * RECOVERY)
+        self.caution = min(self.ceiling, self.caution * RECOVERY)
         self.failed_in_a_row = 0
 
     def _skip(self) -> None:
@@ -172,6 +172,11 @@ class Trainer:
         self.hidden = detach(self.model.initial_state(len(self.streams.rows)))
         self.caution *= CAUTION
         self.failed_in_a_row += 1
+
+    def lower_rate(self) -> None:
+        """Halve the learning rate for good."""
+        self.ceiling *= CAUTION
+        self.caution = self.ceiling
 
     def _schedule(self) -> None:
         warm = min(1.0, (self.step + 1) / WARM_UP_STEPS)
@@ -197,7 +202,7 @@ class Trainer:
             "hidden": [[self.team.gather(h) for h in tier] for tier in self.hidden],
             "streams": self.streams.state(),
             "torch_rng": torch.get_rng_state(),
-            "counts": [self.step, self.samples, self.seconds, self.cpu_seconds, self.caution],
+            "counts": [self.step, self.samples, self.seconds, self.cpu_seconds, self.caution, self.ceiling],
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -209,7 +214,7 @@ class Trainer:
         self.hidden = [[h[rows].to(self.device) for h in tier] for tier in state["hidden"]]
         self.streams.restore(state["streams"])
         torch.set_rng_state(state["torch_rng"])
-        self.step, self.samples, self.seconds, self.cpu_seconds, self.caution = state["counts"]
+        self.step, self.samples, self.seconds, self.cpu_seconds, self.caution, self.ceiling = state["counts"]
         self.failed_in_a_row = 0
 
 

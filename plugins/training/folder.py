@@ -1,0 +1,139 @@
+"""The files of a run, written so that what is good is never lost. The training process.
+
+RUN/config.json       what was asked for; the same command again resumes
+RUN/losses.jsonl      the training curve: {"step", "bits", "minutes"} every few steps
+RUN/log.jsonl         one line per validation
+RUN/state.pt          everything needed to go on (our own file, read with weights_only)
+RUN/checkpoints/      best.safetensors, last.safetensors, and the few that best was chosen from
+RUN/samples/          what was heard at each validation, and its mel spectrogram beside the album's
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ambientd.samplernn.checkpoint import write_atomically
+from ambientd_plugins.training.errors import TrainingError
+
+
+class RunFolder:
+    """One run's files. A write that fails is told, kept, and tried again at the next one.
+
+    writes: False in all but one of several processes: they keep nothing.
+    """
+
+    def __init__(self, path: Path, writes: bool = True) -> None:
+        self.path, self.writes = path, writes
+        self.config, self.state = path / "config.json", path / "state.pt"
+        self.losses, self.log = path / "losses.jsonl", path / "log.jsonl"
+        self.checkpoints, self.samples = path / "checkpoints", path / "samples"
+        self.best, self.last = self.checkpoints / "best.safetensors", self.checkpoints / "last.safetensors"
+        self.say: Callable[[str], None] = lambda line: None
+        self._waiting: dict[Path, bytes] = {}
+        self._lines: dict[Path, bytes] = {}
+
+    def write(self, path: Path, data: bytes) -> None:
+        """The whole file, now or as soon as there is room; what was there before stays until then."""
+        if self.writes:
+            self._waiting.pop(path, None)
+            self._waiting[path] = data
+            self._tell(self._write_waiting())
+
+    def read(self, path: Path) -> bytes:
+        """What `write` was last given for this file."""
+        return self._waiting[path] if path in self._waiting else path.read_bytes()
+
+    def append(self, path: Path, line: Mapping[str, Any]) -> None:
+        """One JSON object a line."""
+        if self.writes:
+            self._lines[path] = self._lines.get(path, b"") + json.dumps(line).encode() + b"\n"
+            self._tell(self._write_lines())
+
+    def settle(self) -> None:
+        """Everything is on the disk afterwards, or TrainingError says what is not."""
+        error = self._write_waiting() or self._write_lines()
+        if error:
+            lost = ", ".join(path.name for path in [*self._waiting, *self._lines])
+            raise TrainingError(
+                f"{self.path}: {lost} could not be saved ({error.strerror})",
+                "Make room and run the same command again; what was saved before is untouched",
+            )
+
+    def forget_after(self, step: int) -> None:
+        """Drop what the logs and checkpoints tell of later steps: they are about to be taken again."""
+        if not self.writes:
+            return
+        for path in (self.losses, self.log):
+            self._lines.pop(path, None)
+            lines = path.read_bytes().splitlines(keepends=True) if path.is_file() else []
+            kept = [line for line in lines if _step_of(line) <= step]
+            if kept != lines:
+                write_atomically(path, b"".join(kept))
+        for path in self.candidates():
+            if step_of_candidate(path) > step:
+                self.remove(path)
+
+    def candidate(self, step: int) -> Path:
+        """Where a checkpoint that best may be chosen from is kept."""
+        return self.checkpoints / f"step{step}.safetensors"
+
+    def candidates(self) -> list[Path]:
+        """By step."""
+        return sorted(self.checkpoints.glob("step*.safetensors"), key=step_of_candidate)
+
+    def remove(self, path: Path) -> None:
+        self._waiting.pop(path, None)
+        path.unlink(missing_ok=True)
+
+    def _tell(self, error: OSError | None) -> None:
+        if error:
+            self.say(f"could not save to {self.path} ({error.strerror}); training goes on, the next save tries again")
+
+    def _write_waiting(self) -> OSError | None:
+        for path in list(self._waiting):
+            try:
+                write_atomically(path, self._waiting[path])
+            except OSError as error:
+                return error
+            del self._waiting[path]
+        return None
+
+    def _write_lines(self) -> OSError | None:
+        for path in list(self._lines):
+            try:
+                _append(path, self._lines[path])
+            except OSError as error:
+                return error
+            del self._lines[path]
+        return None
+
+
+def step_of_candidate(path: Path) -> int:
+    """The inverse of `RunFolder.candidate`."""
+    digits = path.stem.removeprefix("step")
+    return int(digits) if digits.isdecimal() else 0
+
+
+def _append(path: Path, data: bytes) -> None:
+    """All of it or nothing: half a line would spoil the next."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab", buffering=0) as file:
+        size = file.tell()
+        written = 0
+        try:
+            while written < len(data):
+                written += file.write(data[written:])
+        except OSError:
+            file.truncate(size)
+            raise
+
+
+def _step_of(line: bytes) -> float:
+    """Where a line of a log belongs; a damaged one belongs nowhere."""
+    try:
+        return float(json.loads(line)["step"]) if line.endswith(b"\n") else float("inf")
+    except (ValueError, KeyError, TypeError):
+        return float("inf")
