@@ -1,25 +1,29 @@
-"""Albums: tracks of audio with their metadata, read from files, folders, or a folder of chunks.
-
-album.toml (title, artist, licence, licence_url, attribution, character) beside the audio travels into every
-checkpoint; without one the title is the folder's name and the licence is "unknown".
-"""
+"""Tracks of audio, read from files and folders. Every command about albums, and training."""
 
 from __future__ import annotations
 
 import hashlib
-import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ambientd.samplernn.checkpoint import Album
 from ambientd_plugins.training.errors import AlbumError
 
 if TYPE_CHECKING:
     from ambientd.plugin import Floats
 
-METADATA = "album.toml"
+
+@dataclass(frozen=True)
+class Source:
+    """How a track came in its file. clipped: samples in runs at full scale, of all channels' samples."""
+
+    sample_rate: int
+    channels: int
+    samples: int
+    clipped: int
+    clipped_runs: int
 
 
 @dataclass(frozen=True)
@@ -29,21 +33,31 @@ class Track:
     name: str
     audio: Floats
     sha256: str
+    source: Source | None = None
 
 
 def audio_files(paths: Iterable[Path]) -> list[Path]:
-    """Every file below `paths` that soundfile may read, in name order; a missing path is an error."""
+    """Every file below `paths` that soundfile may read, in name order; a missing path is an error.
+
+    What lies under a hidden name is somebody's unfinished work, and left alone.
+    """
     import soundfile
 
     suffixes = {f".{name.lower()}" for name in soundfile.available_formats()} | {".ogg", ".opus", ".oga", ".aif"}
-    found: list[Path] = []
-    for path in paths:
-        if not path.exists():
-            raise AlbumError(f"{path} does not exist", "Give audio files, or a folder that holds some")
-        found += sorted(p for p in path.rglob("*") if p.suffix.lower() in suffixes) if path.is_dir() else [path]
+    found = [file for path in paths for file in files_below(path, suffixes)]
     if not found:
         raise AlbumError(f"no audio in {', '.join(map(str, paths))}", "WAV, FLAC, Ogg, Opus, MP3 and AIFF are read")
     return found
+
+
+def files_below(path: Path, suffixes: set[str]) -> list[Path]:
+    """`path` itself, or the folder's visible files of these suffixes in name order."""
+    if not path.exists():
+        raise AlbumError(f"{path} does not exist", "Give audio files, or a folder that holds some")
+    if not path.is_dir():
+        return [path]
+    found = (p for p in path.rglob("*") if p.suffix.lower() in suffixes and p.is_file())
+    return sorted(p for p in found if not any(part.startswith(".") for part in p.relative_to(path).parts))
 
 
 def read_track(path: Path, sample_rate: int) -> Track:
@@ -56,7 +70,28 @@ def read_track(path: Path, sample_rate: int) -> Track:
     except (soundfile.LibsndfileError, OSError, TypeError) as error:
         raise AlbumError(f"{path} cannot be read as audio ({error})", "Convert it to WAV or FLAC") from None
     mono = np.nan_to_num(audio.mean(axis=1, dtype=np.float32))
-    return Track(path.stem, resample(mono, rate, sample_rate), hashlib.sha256(path.read_bytes()).hexdigest())
+    source = Source(rate, audio.shape[1], audio.size, *clipping(audio))
+    return Track(path.stem, resample(mono, rate, sample_rate), sha256_of(path), source)
+
+
+def clipping(audio: Floats) -> tuple[int, int]:
+    """(samples, runs): three samples and more in a row at full scale. audio: [samples, channels]."""
+    import numpy as np
+
+    samples = runs = 0
+    for channel in audio.T:
+        full = np.concatenate([[False], np.abs(channel) >= 0.9999, [False]])
+        edges = np.flatnonzero(np.diff(full.astype(np.int8)))
+        lengths = edges[1::2] - edges[::2]
+        samples += int(lengths[lengths >= 3].sum())
+        runs += int((lengths >= 3).sum())
+    return samples, runs
+
+
+def sha256_of(path: Path) -> str:
+    """Of the file's content, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def resample(audio: Floats, rate: int, wanted: int) -> Floats:
@@ -72,26 +107,11 @@ def resample(audio: Floats, rate: int, wanted: int) -> Floats:
     return out
 
 
-def read_metadata(paths: Iterable[Path], fallback_title: str) -> Album:
-    """The first album.toml found in or beside `paths`."""
-    for path in paths:
-        file = (path if path.is_dir() else path.parent) / METADATA
-        if file.is_file():
-            try:
-                data = tomllib.loads(file.read_text(encoding="utf-8"))
-            except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-                raise AlbumError(f"{file} is not valid TOML ({error})", "Correct it, or take it away") from None
-            tracks = data.get("tracks", [])
-            known = {key: data[key] for key in Album.model_fields if isinstance(data.get(key), str)}
-            return Album(**known, sources=tuple(str(t["sha256"]) for t in tracks if "sha256" in t))
-    return Album(title=fallback_title)
-
-
-def metadata_toml(album: Album) -> str:
-    """`album` as an album.toml."""
-    import json
-
-    # A JSON string is a valid TOML basic string.
-    lines = [f"{key} = {json.dumps(value)}" for key, value in album.model_dump(exclude={"sources"}).items()]
-    lines += [f"\n[[tracks]]\nsha256 = {json.dumps(digest)}" for digest in album.sources]
-    return "\n".join(lines) + "\n"
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """A full disk, or a folder that may not be written, as one line."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise AlbumError(f"{folder} cannot be written ({reason})", "Free some space, or give another folder") from None

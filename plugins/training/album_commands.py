@@ -1,8 +1,9 @@
-"""`ambientd album chunk|show`. Imports only click until a command runs."""
+"""`ambientd album fetch|chunk|show`. Imports only click until a command runs."""
 
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import click
@@ -14,6 +15,50 @@ from ambientd_plugins.training.progress import PATH, RATE, bar
 @click.group()
 def album() -> None:
     """Prepare albums for training."""
+
+
+@album.command()
+@click.argument("wanted", metavar="URL|PATH...", nargs=-1, required=True)
+@click.option("--out", required=True, type=PATH, help="The album's folder; what it holds stays.")
+@click.option("--title", help="Of the album.  [default: what the source says]")
+@click.option("--artist", help="Likewise.")
+@click.option("--licence", help="Likewise; it travels into every checkpoint.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report for machines.")
+def fetch(wanted: tuple[str, ...], out: Path, as_json: bool, **head: str | None) -> None:
+    """Bring the tracks behind addresses, files and folders into the folder OUT, as FLAC with an album.toml.
+
+    An address may be a page, a playlist, or an audio file: whatever yt-dlp opens. The same command again
+    fetches only what is missing. An item that fails is named and the rest goes on; the exit code is 5 when
+    nothing came and nothing was there before, and 0 otherwise.
+    """
+    from dataclasses import asdict
+
+    from rich.markup import escape
+
+    from ambientd_plugins.training.fetch import fetch_album
+
+    try:
+        with bar("{task.description}") as progress:
+            task = progress.add_task("", total=None)
+
+            def told(note: str, done: int, total: int | None) -> None:
+                progress.update(task, description=escape(note), completed=done, total=total)
+
+            report = fetch_album(wanted, out, {key: value for key, value in head.items() if value}, told)
+    except KeyboardInterrupt:
+        click.echo(f"stopped; {out} keeps its whole tracks, and the same command goes on", err=True)
+        sys.exit(130)
+    if as_json:
+        click.echo(json.dumps(asdict(report)))
+    for failed in report.failed:
+        click.echo(f"not fetched: {failed.item}: {failed.reason}", err=True)
+    if not report.fetched and not report.known:
+        sys.exit(AlbumError.exit_code)
+    if not as_json:
+        click.echo(
+            f"{out}: {len(report.fetched)} tracks fetched, {report.known} there already, {len(report.failed)} failed; "
+            f"{report.tracks} tracks of {report.seconds / 60:.1f} minutes in all"
+        )
 
 
 @album.command()

@@ -15,7 +15,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ambientd.samplernn.checkpoint import Album
-from ambientd_plugins.training.album import METADATA, Track, audio_files, metadata_toml, read_metadata, read_track
+from ambientd_plugins.training.album import Track, audio_files, read_track
+from ambientd_plugins.training.album_file import METADATA, metadata_toml, read_metadata
 from ambientd_plugins.training.errors import AlbumError
 
 MANIFEST = "manifest.json"
@@ -67,7 +68,9 @@ def chunk_album(
             detail = f"{len(report.unreadable)} unreadable files, {report.silent} silent chunks"
             raise AlbumError(f"no usable audio in {', '.join(map(str, inputs))} ({detail})", "Lower --silence?")
         found = read_metadata(inputs, out.name)
-        folder.joinpath(METADATA).write_text(metadata_toml(found.model_copy(update={"sources": album})))
+        folder.joinpath(METADATA).write_text(
+            metadata_toml(found.model_copy(update={"sources": album})), encoding="utf-8"
+        )
         manifest = {"format": 1, "sample_rate": sample_rate, "chunks": [asdict(c) for c in chunks]}
         folder.joinpath(MANIFEST).write_text(json.dumps(manifest, indent=1))
         folder.chmod(0o755)
