@@ -12,6 +12,7 @@ import click
 from ambientd import __version__
 from ambientd.errors import AmbientdError
 from ambientd.options import Several
+from ambientd.samplernn.foreign_command import import_model
 
 if TYPE_CHECKING:
     from ambientd.plugin_manager import Plugins
@@ -136,7 +137,10 @@ def list_plugins(as_json: bool) -> None:
 
 @main.group()
 def models() -> None:
-    """See which checkpoints there are."""
+    """See which checkpoints there are, and take over others."""
+
+
+models.add_command(import_model)
 
 
 @models.command("list")
