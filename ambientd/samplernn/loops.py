@@ -1,0 +1,121 @@
+"""Whether a take goes round in circles. NumPy and SciPy; any process.
+
+A copy is looked for twice. First in the small ups and downs of the mel spectrum, which are the same in a copy
+whatever its gain: that finds where to look, but a sequenced phrase played again is alike there too. Then in the
+waveform, which a synthesiser's free-running oscillators, an echo or a player never repeat. A steady drone has no
+ups and downs, and is no loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from scipy.fft import irfft, next_fast_len, rfft
+from scipy.ndimage import uniform_filter1d
+
+from ambientd.arrays import Floats
+from ambientd.samplernn.mel import log_mel
+
+PHRASE = 7.5
+"""Seconds that are looked for again. Every stretch of 10 s holds a whole phrase."""
+STEP = 2.5
+"""Seconds from the start of one phrase to that of the next."""
+BANDS = 8
+WINDOW, HOP = 0.25, 0.03125
+"""Seconds. A copy is met half a hop off at worst, which so long a window hardly notices."""
+OUTLINE = 1.0
+"""Seconds: what is slower than this is the outline and taken away."""
+SMALLEST = 0.05
+"""dB of ups and downs, below which there is nothing to compare."""
+ALIKE = 0.85
+"""Correlation of ups and downs. Copies have 0.98, with noise 10 dB below them 0.88, phrases played again up to 0.9."""
+SAME = 0.93
+"""Correlation of waveforms. Copies have 1, with noise 10 dB below them 0.95, phrases played again 0.9 at most."""
+EXCERPT = 1.0
+"""Seconds of waveform compared, from the middle of a phrase."""
+ENOUGH = 8
+"""Copies of one phrase, after which no more are looked for."""
+AT_ONCE = 2048
+"""Positions compared at once, to bound memory."""
+
+
+@dataclass(frozen=True)
+class Loop:
+    """The worst loop of a take; zeros where nothing comes again."""
+
+    seconds: float = 0.0
+    """The longest stretch that comes again, rounded down to STEP."""
+    repeats: int = 0
+    """How often a phrase is heard again, without overlap, at most; counted up to ENOUGH."""
+
+
+def find_loop(audio: Floats, sample_rate: int) -> Loop:
+    """audio: [n]. A stretch shorter than PHRASE is only found where it goes round for so long."""
+    changes = _changes(audio, sample_rate)
+    length, step = round(PHRASE / HOP), round(STEP / HOP)
+    wave = np.diff(audio)  # so that a bass note is not all that counts
+    again: dict[int, set[int]] = {}  # by phrase: how many frames later it is heard again
+    for phrase, position in _alike(changes, length, step):
+        lags = again.setdefault(phrase, set())
+        lag = position - phrase * step
+        apart = lag - max(lags, default=0) >= length
+        if apart and len(lags) < ENOUGH and _same(wave, phrase * STEP, position * HOP, sample_rate):
+            lags.add(lag)
+    return Loop(_longest(again), max(map(len, again.values()), default=0))
+
+
+def _changes(audio: Floats, sample_rate: int) -> Floats:
+    """[frames, BANDS]: levels in dB without their outline."""
+    levels = log_mel(audio, sample_rate, BANDS, WINDOW, HOP)
+    changes: Floats = levels - uniform_filter1d(levels, round(OUTLINE / HOP), axis=0)
+    return changes
+
+
+def _alike(changes: Floats, length: int, step: int) -> Iterator[tuple[int, int]]:
+    """(phrase, frame) where the phrase that began at frame phrase * step may be heard again; frames ascend.
+
+    All phrases are compared with many positions by one matrix product, faster than by Fourier transforms.
+    """
+    if len(changes) < 2 * length:
+        return
+    width = changes.shape[1]
+    windows = sliding_window_view(changes.reshape(-1), length * width)[::width]
+    energy = np.convolve(np.square(changes).sum(1), np.ones(length), "valid")
+    norms = np.sqrt(energy + length * width * SMALLEST**2).astype(np.float32)
+    phrases = windows[::step] / norms[::step, None]
+    for first in range(length, len(windows), AT_ONCE):
+        here = slice(first - 1, first + AT_ONCE + 1)  # with a neighbour on either side
+        begun = min(len(phrases), (first + AT_ONCE) // step + 1)
+        alike = np.pad(phrases[:begun] @ windows[here].T / norms[here], ((0, 0), (0, 1)))
+        middle = alike[:, 1:-1]
+        peaks = (middle > ALIKE) & (middle >= alike[:, :-2]) & (middle > alike[:, 2:])
+        for position, phrase in np.argwhere(peaks.T[:AT_ONCE]):
+            yield int(phrase), int(position) + first
+
+
+def _same(wave: Floats, start: float, again: float, sample_rate: int) -> bool:
+    """Whether the waveform from the middle of the phrase at `start` s is found within a HOP of its place at `again`."""
+    size, reach = round(EXCERPT * sample_rate), round(HOP * sample_rate)
+    offset = (PHRASE - EXCERPT) / 2
+    a, b = round((start + offset) * sample_rate), round((again + offset) * sample_rate) - reach
+    excerpt, there = wave[a : a + size], wave[b : b + size + 2 * reach]
+    points = next_fast_len(len(there), real=True)
+    products = irfft(rfft(there, points) * np.conj(rfft(excerpt, points)), points)[: 2 * reach + 1]
+    sums = np.concatenate([[0], np.square(there, dtype=np.float64).cumsum()])
+    energies = (sums[size:] - sums[:-size]) * np.square(excerpt, dtype=np.float64).sum()
+    return bool((products[: len(energies)] > SAME * np.sqrt(energies) + 1e-12).any())
+
+
+def _longest(again: dict[int, set[int]]) -> float:
+    """Seconds of the longest run of phrases that come again equally much later, cut to that time: the loop's own."""
+    longest = 0.0
+    for phrase in sorted(again):
+        for lag in again[phrase]:
+            count, at = 1, lag
+            while near := [other for other in again.get(phrase + count, ()) if abs(other - at) <= 1]:
+                count, at = count + 1, near[0]
+            longest = max(longest, min(PHRASE + (count - 1) * STEP, lag * HOP))
+    return longest
