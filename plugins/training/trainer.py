@@ -109,6 +109,8 @@ class Trainer:
         self.samples = 0
         self.seconds = 0.0
         self.cpu_seconds = 0.0
+        # What the last update took, in seconds and processor seconds; it counts with the step after it.
+        self._updating = (0.0, 0.0)
         self.caution = self.ceiling = 1.0
         self.failed_in_a_row = 0
 
@@ -145,9 +147,11 @@ class Trainer:
             loss, after = self.way_to_loss(tokens, jumped[:, None], self.hidden)
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.weights, CLIP, foreach=True)
-        seconds = time.perf_counter() - started if self.team.leads else 0.0
+        seconds = time.perf_counter() - started + self._updating[0] if self.team.leads else 0.0
+        cpu = time.process_time() - cpu + self._updating[1]
         # The clock of one process counts, so that all end, and lower the rate, at the same step.
-        bits, seconds, cpu = self.team.total([loss.item() * BITS / self.team.size, seconds, time.process_time() - cpu])
+        bits, seconds, cpu = self.team.total([loss.item() * BITS / self.team.size, seconds, cpu])
+        started, busy = time.perf_counter(), time.process_time()
         self.step += 1
         self.samples += self.recipe.batch * self.recipe.sequence
         fine = math.isfinite(bits) and math.isfinite(norm.item())
@@ -155,6 +159,7 @@ class Trainer:
             self._update(after)
         else:
             self._skip()
+        self._updating = (time.perf_counter() - started, time.process_time() - busy)
         self.seconds += seconds
         self.cpu_seconds += cpu
         return bits if fine else math.nan
