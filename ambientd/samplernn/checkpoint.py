@@ -221,7 +221,11 @@ def dump(
     if missing := wanted.keys() - tensors.keys():
         raise CheckpointError(f"tensors are missing: {', '.join(sorted(missing))}")
     dtype = np.float16 if half else np.float32
-    arrays: dict[str, NDArray[Any]] = {n: np.ascontiguousarray(tensors[n], dtype) for n in wanted}
+    with np.errstate(over="ignore"):
+        arrays: dict[str, NDArray[Any]] = {n: np.ascontiguousarray(tensors[n], dtype) for n in wanted}
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise CheckpointError(f"tensor {name} holds NaN, infinity or what its type cannot hold", "Train it again")
     card = card.model_copy(update={"family": card.family or fingerprint(tensors)})
     arrays["prime"] = np.ascontiguousarray(prime, np.uint8)
     if profile is not None:

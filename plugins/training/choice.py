@@ -27,7 +27,10 @@ PREVIEW_SECONDS = 8
 class Choice:
     """The competition for best.safetensors. Its memory is the cards of the checkpoints that are kept."""
 
-    def __init__(self, folder: RunFolder, data: Split, architecture: Architecture, sample_rate: int) -> None:
+    def __init__(
+        self, folder: RunFolder, data: Split, architecture: Architecture, sample_rate: int, listens: bool
+    ) -> None:
+        self.listens = listens
         self.folder, self.data, self.architecture, self.sample_rate = folder, data, architecture, sample_rate
         self.cards: dict[int, Card] = {}
         self.remember()
@@ -53,7 +56,8 @@ class Choice:
         self.folder.write(self.folder.candidate(step), file)
         self.folder.write(self.folder.last, file)
         try:
-            self._preview(step)
+            if self.listens:
+                self._preview(step)
         except AmbientdError as error:
             if interrupted():
                 raise KeyboardInterrupt from None

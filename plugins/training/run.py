@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 
+from ambientd.plugin import AmbientdError
 from ambientd.samplernn.checkpoint import Architecture, Card, Checkpoint, Training
 from ambientd_plugins.training import dataset
 from ambientd_plugins.training.choice import Choice
@@ -117,13 +118,14 @@ class Run:
         architecture = architecture.model_copy(update={"album_gain": corpus.gain})
         fields = {f.name: getattr(request, f.name) for f in dataclasses.fields(Recipe)}
         self.trainer = Trainer(architecture, request.sample_rate, corpus.data, Recipe(**fields), team, device)
-        self.choice = Choice(self.folder, corpus.data, architecture, request.sample_rate)
+        self.choice = Choice(self.folder, corpus.data, architecture, request.sample_rate, request.listen > 0)
         self.bits = math.nan
         self.validated = 0
         self.listened = 0.0
         self.skipped = 0
         self.returns = 0
         self.finished = -1
+        self.saved_step = 0
         self._curve: list[float] = []
         if team.leads:
             self._remember_request()
@@ -209,8 +211,9 @@ class Run:
                 f"the loss of {self.folder.path} does not stay finite, after going back {self.returns} times{kept}",
                 "Use another --exp with a lower --lr",
             )
+        skipped = self.skipped
         self._restore(state)
-        self.returns = returns
+        self.skipped, self.returns = skipped, returns
         self.trainer.lower_rate()
         self.save_state()
         self.folder.say(f"{FAILURES_IN_A_ROW} steps in a row failed: back to step {self.trainer.step}, at a lower rate")
@@ -240,7 +243,11 @@ class Run:
         started = time.monotonic()
         prime = dataset.prime(self.trainer.data.train, self.request.sample_rate)
         card = self._card(bits)
-        heard = self.choice.enter(card, model.export(), prime, self._allowance(0.5), interrupted)
+        try:
+            heard = self.choice.enter(card, model.export(), prime, self._allowance(0.5), interrupted)
+        except AmbientdError as error:
+            self.folder.say(f"not saved: {error}")
+            return
         self.listened += time.monotonic() - started
         line = {
             "step": self.trainer.step,
@@ -297,6 +304,7 @@ class Run:
             buffer = io.BytesIO()
             torch.save(state, buffer)
             self.folder.write(self.folder.state, buffer.getvalue())
+        self.saved_step = self.trainer.step
 
     def _saved_state(self) -> bytes | None:
         """The state file as process 0 sees it: the others may be on other machines."""
@@ -315,6 +323,7 @@ class Run:
             raise TrainingError(
                 f"{self.folder.state} is damaged, or of another version ({reason})", "Use another --exp"
             ) from None
+        self.saved_step = self.trainer.step
         self.folder.forget_after(self.trainer.step)
         self.choice.remember()
 

@@ -10,85 +10,115 @@ import click
 
 from ambientd.plugin import Several
 from ambientd_plugins.training.errors import TrainingError
-from ambientd_plugins.training.progress import PATH, RATE, bar
+from ambientd_plugins.training.progress import PATH, bar
 
 if TYPE_CHECKING:
-    from ambientd_plugins.training.run import Progress
+    import torch
+
+    from ambientd_plugins.training.distributed import Team
+    from ambientd_plugins.training.run import Progress, Run
+
+POSITIVE = click.IntRange(1)
+ABOVE_0 = click.FloatRange(0, min_open=True)
 
 
 @click.command()
-@click.option("--dataset", required=True, type=PATH, help="A chunk folder, or any folder of audio.")
+@click.option("--dataset", type=PATH, help="A chunk folder, or any folder of audio.")
+@click.option("--albums", cls=Several, type=PATH, metavar="FOLDER...",
+              help="Several such folders: makes a common base to fine-tune.")  # fmt: skip
 @click.option("--exp", required=True, metavar="NAME", help="Name of the run; the same name resumes it.")
-@click.option("--frame_sizes", cls=Several, type=int, default=(16, 4), show_default="16 4", metavar="N N...",
-              help="In multiples of the size below: 16 4 means frames of 16 and of 64 samples.")  # fmt: skip
-@click.option("--n_rnn", default=2, show_default=True, help="GRU layers per tier.")
-@click.option("--dim", default=256, show_default=True, help="Width of every layer.")
-@click.option("--q_levels", default=256, show_default=True, help="Quantization levels, at most 256.")
+@click.option("--base", metavar="ID", help="Fine-tune this model (or .safetensors), and join its family.")
+@click.option("--frame_sizes", cls=Several, type=click.IntRange(2, 4096), default=(16, 4), show_default="16 4",
+              metavar="N N...", help="In multiples of the size below: 16 4 means frames of 16 and 64.")  # fmt: skip
+@click.option("--n_rnn", type=click.IntRange(1, 8), default=2, show_default=True, help="GRU layers per tier.")
+@click.option("--dim", type=click.IntRange(1, 4096), default=256, show_default=True, help="Width of every layer.")
+@click.option("--q_levels", type=click.IntRange(2, 256), default=256, show_default=True, help="Quantization levels.")
 @click.option("--quantization", type=click.Choice(["mu-law", "linear"]), default="mu-law", show_default=True)
-@click.option("--pre_emphasis", default=0.85, show_default=True, help="0 is none; less hiss in quiet music.")
-@RATE
-@click.option("--batch", default=16, show_default=True, help="Streams walked side by side.")
-@click.option("--sequence", default=1024, show_default=True, help="Samples between two updates.")
-@click.option("--lr", type=float, help="Learning rate.  [default: 0.006, less above dim 192]")
-@click.option("--minutes", type=float, help="Train for so long.  [default: 30]")
-@click.option("--steps", type=int, help="Train for so many updates instead.")
-@click.option("--validations", default=8, show_default=True, help="How often to judge, save and preview.")
+@click.option("--pre_emphasis", type=click.FloatRange(0, 1, max_open=True), default=0.85, show_default=True,
+              help="0 is none; less hiss in quiet music.")  # fmt: skip
+@click.option("--sample_rate", type=click.IntRange(1000, 384_000), default=16_000, show_default=True,
+              help="Hz; every model of a mashup shares it.")  # fmt: skip
+@click.option("--batch", type=POSITIVE, default=16, show_default=True, help="Streams walked side by side.")
+@click.option("--sequence", type=POSITIVE, default=1024, show_default=True, help="Samples between two updates.")
+@click.option("--lr", type=ABOVE_0, help="Learning rate.  [default: 0.006, less above dim 192 and with --base]")
+@click.option("--minutes", type=ABOVE_0, help="Train for so long.  [default: 30, or 10 with --base]")
+@click.option("--cpu_minutes", type=ABOVE_0, help="The same in processor time, of all threads together.")
+@click.option("--steps", type=POSITIVE, help="Train for so many updates instead.")
+@click.option(
+    "--validations", type=POSITIVE, default=8, show_default=True, help="How often to judge, save and preview."
+)
+@click.option("--listen", type=click.FloatRange(0, 1), default=0.15, show_default=True, metavar="SHARE",
+              help="How much of the training's time may go into listening to what it learnt.")  # fmt: skip
 @click.option("--split", type=click.Choice(["auto", "track", "time"]), default="auto", show_default=True,
               help="What is held out: whole tracks, or the end of each.")  # fmt: skip
-@click.option("--seed", default=1, show_default=True)
-@click.option("--threads", type=int, help="Processor threads.  [default: all]")
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=1, show_default=True)
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("--threads", type=POSITIVE, help="Processor threads.  [default: all]")
 @click.option("--runs", type=PATH, default=Path("runs"), show_default=True, help="Where run folders are kept.")
 @click.option("--install", is_flag=True, help="Put the best checkpoint into the library, called NAME.")
 def train(
-    dataset: Path,
     exp: str,
-    frame_sizes: tuple[int, ...],
-    lr: float | None,
-    minutes: float | None,
-    steps: int | None,
+    device: str,
     threads: int | None,
     runs: Path,
     install: bool,
-    dim: int,
     **settings: Any,
 ) -> None:
-    """Train a SampleRNN on an album. Ctrl-C saves; the same command goes on."""
-    if minutes is not None and steps is not None:
-        raise TrainingError("--minutes and --steps exclude each other", "Give one of them")
-    from itertools import accumulate
-    from operator import mul
+    """Train a SampleRNN on an album. Ctrl-C saves; the same command goes on.
 
+    Several processes, on one machine or many, train one model when `torchrun` starts them:
+    `torchrun --nproc-per-node 2 -m ambientd train ...`; --batch is then each one's.
+    """
     import torch
 
-    from ambientd_plugins.training.run import Request, Run, folder_for
+    from ambientd_plugins.training.asking import ask
+    from ambientd_plugins.training.distributed import processes, team
+    from ambientd_plugins.training.run import Run, folder_for
 
     if threads:
         torch.set_num_threads(threads)
-    request = Request(
-        dataset=str(dataset),
-        dim=dim,
-        frame_sizes=tuple(accumulate(frame_sizes, mul)),
-        learning_rate=lr or 0.006 * min(1.0, 192 / dim),
-        steps=steps,
-        minutes=None if steps else minutes or 30.0,
-        **settings,
-    )
+    source_of = click.get_current_context().get_parameter_source
+    given = {name for name in settings if source_of(name) is not click.core.ParameterSource.DEFAULT}
+    request, base = ask(settings, given, processes())
     folder = folder_for(runs, exp)
-    run = Run(folder, request)
-    if run.trainer.step:
-        click.echo(f"resuming {folder} at step {run.trainer.step}")
+    place = _device(device)
+    with team(place) as members:
+        _train(Run(folder, request, base, members, place), members)
+    if install and members.leads:
+        click.echo(f"installed as {_install(folder / 'checkpoints' / 'best.safetensors', exp)}")
+
+
+def _train(run: Run, members: Team) -> None:
     try:
+        if not members.leads:
+            run.train(lambda progress: None, lambda line: None)
+            return
+        if run.trainer.step:
+            click.echo(f"resuming {run.folder.path} at step {run.trainer.step}")
         _with_progress(run)
     except KeyboardInterrupt:
-        click.echo(f"saved; the same command goes on from step {run.trainer.step}", err=True)
+        if members.leads:
+            click.echo(f"saved; the same command goes on from step {run.saved_step}", err=True)
         sys.exit(130)
     click.echo(f"best checkpoint: {run.best_checkpoint} ({run.best:.3f} bits per sample)")
-    if install:
-        click.echo(f"installed as {_install(run.best_checkpoint, exp)}")
 
 
-def _with_progress(run: Any) -> None:
-    numbers = "{task.fields[bits]:.3f} bits (best {task.fields[best]}) {task.fields[speed]}"
+def _device(name: str) -> torch.device:
+    import os
+
+    import torch
+
+    if name == "cuda" and not torch.cuda.is_available():
+        raise TrainingError("--device cuda: PyTorch finds no GPU here", "Use --device cpu")
+    if name == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    torch.cuda.set_device(device)
+    return device
+
+
+def _with_progress(run: Run) -> None:
+    numbers = "{task.fields[bits]:.3f} bits per sample (best {task.fields[best]}) {task.fields[speed]}"
     with bar(numbers + " {task.fields[hours]:.2f} h heard") as shown:
         task = shown.add_task("", total=1.0, bits=float("nan"), best="-", speed="", hours=0.0)
 

@@ -159,9 +159,28 @@ def test_a_missing_file_is_named(tmp_path):
 
 def test_weights_that_are_not_numbers_are_refused(tmp_path, write):
     path = tmp_path / "album.safetensors"
-    write(path, **{"sample.output.bias": np.full(16, np.nan, np.float32)})
+    write(path)
+    for bad in (np.nan, 1e6):  # the second is none as a half float
+        with pytest.raises(CheckpointError, match=r"sample\.output\.bias holds NaN, infinity"):
+            write(path, **{"sample.output.bias": np.full(16, bad, np.float32)})
+    ck.load(path)
+    header, body = header_of(path)
+    start, end = header["sample.output.bias"]["data_offsets"]
+    nan = np.full((end - start) // 2, np.nan, np.float16).tobytes()
+    with_header(path, header, body[:start] + nan + body[end:])
     with pytest.raises(CheckpointError, match="NaN"):
         ck.load(path)
+
+
+def test_a_family_is_founded_by_who_has_none(tmp_path, write):
+    path = tmp_path / "album.safetensors"
+    tensors, prime = write(path)
+    base = ck.load(path)
+    assert base.card.family == base.info.family == ck.fingerprint(base.tensors) == ck.fingerprint(tensors)
+    ck.save(path, base.card, {n: t * 2 for n, t in tensors.items()}, prime)
+    assert ck.load(path).family == base.family
+    damaged_card(path, family=None)  # as older versions wrote it
+    assert ck.load(path).family == ck.fingerprint({n: t * 2 for n, t in base.tensors.items()})
 
 
 def test_frame_sizes_must_nest():

@@ -1,5 +1,8 @@
 """A tiny album to cut, tokenise and train on."""
 
+import resource
+from contextlib import contextmanager
+
 import numpy as np
 import pytest
 import soundfile
@@ -25,3 +28,37 @@ def album(tmp_path):
         'title = "Tones"\nartist = "Nobody"\nlicence = "CC0-1.0"\nattribution = "made here"\n'
     )
     return folder
+
+
+@pytest.fixture
+def request_for():
+    """request_for(*folders, **changes) -> a tiny training of them, listening to nothing."""
+    from ambientd_plugins.training.run import Request
+
+    def make(*folders, **changes):
+        names = tuple(map(str, folders))
+        where = {"dataset": names[0], "albums": ()} if len(names) == 1 else {"dataset": "", "albums": names}
+        settings = {
+            "dim": 16, "frame_sizes": (4, 8), "n_rnn": 1, "q_levels": 256, "quantization": "mu-law",
+            "pre_emphasis": 0.85, "sample_rate": RATE, "batch": 4, "sequence": 256, "learning_rate": 0.006,
+            "steps": 30, "minutes": None, "validations": 2, "split": "auto", "seed": 1, "listen": 0.0,
+        }  # fmt: skip
+        return Request(**(settings | where | changes))
+
+    return make
+
+
+@pytest.fixture
+def no_room():
+    """with no_room(size): no file may grow beyond `size` bytes, which is what a full disk does to those that write."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    @contextmanager
+    def limited(size=64):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    return limited

@@ -1,0 +1,74 @@
+"""From the words of the command line to a request that can be kept. The training process."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping
+from itertools import accumulate
+from operator import mul
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from ambientd_plugins.training import families
+from ambientd_plugins.training.errors import TrainingError
+from ambientd_plugins.training.run import Request
+
+if TYPE_CHECKING:
+    from ambientd.samplernn.checkpoint import Checkpoint
+
+MINUTES = 30.0
+LEARNING_RATE = 0.006
+BUDGETS = ("minutes", "cpu_minutes", "steps")
+
+
+def ask(settings: Mapping[str, Any], given: Collection[str], processes: int = 1) -> tuple[Request, Checkpoint | None]:
+    """(the request, the base's checkpoint). settings: every option; given: those that were not left out.
+
+    Raises TrainingError for what cannot be trained, before anything is read or written.
+    """
+    _check(settings)
+    asked: dict[str, Any] = {**settings, "frame_sizes": tuple(accumulate(settings["frame_sizes"], mul))}
+    base = families.find_base(asked["base"]) if asked["base"] else None
+    if base:
+        asked = families.inherit(asked, given, base)
+    asked["family"] = base.family if base else None
+    asked["batch"] *= processes
+    asked["dataset"] = str(asked["dataset"] or "")
+    asked["albums"] = tuple(map(str, asked["albums"]))
+    if not any(asked[name] for name in BUDGETS):
+        asked["minutes"] = families.MINUTES if base else MINUTES
+    lr = asked.pop("lr")
+    default = LEARNING_RATE * min(1.0, 192 / asked["dim"]) * (families.RATE if base else 1.0)
+    request = Request(**asked, learning_rate=default if lr is None else lr)
+    _check_shape(request)
+    return request, base
+
+
+def _check(settings: Mapping[str, Any]) -> None:
+    budgets = [f"--{name}" for name in BUDGETS if settings[name] is not None]
+    if len(budgets) > 1:
+        raise TrainingError(f"{' and '.join(budgets)} exclude each other", "Give one of them")
+    if bool(settings["dataset"]) == bool(settings["albums"]):
+        said = "--dataset and --albums exclude each other" if settings["dataset"] else "no album to learn from"
+        raise TrainingError(said, "Give --dataset FOLDER, or --albums A B C for a common base of several")
+    for name in ("lr", "minutes", "cpu_minutes", "pre_emphasis"):
+        if settings[name] is not None and not math.isfinite(settings[name]):
+            raise TrainingError(f"--{name} is {settings[name]}, which is no number to train with")
+    folders = [settings["dataset"]] if settings["dataset"] else settings["albums"]
+    if len({Path(folder).resolve() for folder in folders}) < len(folders):
+        raise TrainingError("--albums names a folder twice", "Name each once")
+
+
+def _check_shape(request: Request) -> None:
+    try:
+        longest = request.architecture().frame_sizes[-1]
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise TrainingError(f"--{first['loc'][0]}: {first['msg']}") from None
+    if request.sequence % longest:
+        raise TrainingError(
+            f"--sequence {request.sequence} is not a multiple of the longest frame, {longest} samples",
+            f"Use {max(1, round(request.sequence / longest)) * longest}",
+        )

@@ -1,0 +1,45 @@
+"""Fine-tuning: what a training takes over from its base. The training process.
+
+A family is all checkpoints that began as the same one. Its members answer alike to the same conditioning and to
+each other's music, which is what lets them be mashed up closely; so they share the base's architecture,
+quantization and sample rate, and only the gain is each album's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from ambientd.samplernn.checkpoint import Checkpoint, load
+from ambientd.samplernn.library import resolve_local
+from ambientd_plugins.training.errors import TrainingError
+
+RATE = 0.3
+"""Of the learning rate from scratch: what the base has learnt is to be bent, not burnt."""
+MINUTES = 10.0
+
+
+def find_base(id_or_path: str) -> Checkpoint:
+    """A checkpoint of the library, or a file. Raises CheckpointError."""
+    return load(resolve_local(id_or_path))
+
+
+def inherit(settings: Mapping[str, Any], given: Collection[str], base: Checkpoint) -> dict[str, Any]:
+    """The settings with the base's architecture and sample rate in place of defaults.
+
+    given: the names of those that were asked for; TrainingError where the base is otherwise.
+    """
+    theirs = base.card.architecture.model_dump(exclude={"album_gain"}) | {"sample_rate": base.card.sample_rate}
+    theirs = {name: value for name, value in theirs.items() if name in settings}
+    clashes = [n for n, value in theirs.items() if n in given and settings[n] != value]
+    if clashes:
+        asked = ", ".join(f"--{n} {_words(settings[n])}" for n in clashes)
+        has = ", ".join(f"{n} {_words(theirs[n])}" for n in clashes)
+        raise TrainingError(
+            f"{asked} and --base {base.id} exclude each other: the base has {has}", "Leave out one of them"
+        )
+    return {**settings, **theirs}
+
+
+def _words(value: object) -> str:
+    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -1,0 +1,166 @@
+"""A run ends well or says why, and never keeps what is broken."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from ambientd.samplernn.checkpoint import load
+from ambientd_plugins.training.errors import AlbumError, TrainingError
+from ambientd_plugins.training.run import Run
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    torch.set_num_threads(1)
+
+
+def train(run):
+    """What was said meanwhile."""
+    said = []
+    run.train(lambda progress: None, said.append)
+    return said
+
+
+def lines(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def finite(run):
+    return all(bool(torch.isfinite(w).all()) for w in [*run.trainer.weights, *run.trainer.average])
+
+
+def test_a_bad_step_is_told_and_the_training_goes_on(album, tmp_path, request_for):
+    run = Run(tmp_path / "run", request_for(album))
+    step, bad = run.trainer.train_step, iter(range(30))
+
+    def spoilt():
+        if next(bad) == 5:
+            run.trainer.hidden[0][0].fill_(math.nan)
+            run.trainer.streams.remaining[:] = 10_000
+            run.trainer.streams.position[:] = 0
+        return step()
+
+    run.trainer.train_step = spoilt
+    said = train(run)
+    assert [line for line in said if "not finite" in line] == [
+        "step 6 was not finite and is skipped (1 so far); the learning rate is at 0.5 of its schedule"
+    ]
+    assert finite(run)
+    assert [line["step"] for line in lines(run.folder.losses)] == [10, 20, 30]
+    assert load(run.best_checkpoint).card.training.steps == 30
+
+
+def test_a_rate_that_destroys_the_model_ends_in_an_error_and_keeps_the_last_good_checkpoint(
+    album, tmp_path, request_for
+):
+    run = Run(tmp_path / "run", request_for(album, steps=60, validations=3))
+    steps = run.trainer.train_step
+
+    def destroyed():
+        if run.trainer.step >= 25:
+            # What a step that is too long leaves behind: finite weights that no forward pass survives.
+            with torch.no_grad():
+                run.trainer.model.sample.table.fill_(3e38)
+        return steps()
+
+    run.trainer.train_step = destroyed
+    with pytest.raises(TrainingError, match=r"does not stay finite, after going back 3 times; the best .*lower --lr"):
+        train(run)
+    assert load(run.best_checkpoint).card.training.steps == 20
+    again = Run(tmp_path / "run", request_for(album, steps=60, validations=3))
+    assert again.trainer.step == 20
+    assert again.trainer.ceiling == 1 / 8
+    assert [line["step"] for line in lines(run.folder.losses)] == [10, 20]
+    assert finite(again)
+    train(again)
+    assert load(run.best_checkpoint).card.training.steps == 60
+
+
+def test_a_full_disk_is_told_and_the_last_good_files_stay(album, tmp_path, request_for, no_room):
+    run = Run(tmp_path / "run", request_for(album, steps=30, validations=3))
+    step = run.trainer.train_step
+    room = no_room(size=1000)
+
+    def filling():
+        if run.trainer.step == 12:
+            room.__enter__()
+        if run.trainer.step == 25:
+            room.__exit__(None, None, None)
+        return step()
+
+    run.trainer.train_step = filling
+    said = train(run)
+    told = [line for line in said if "could not save" in line]
+    assert told
+    assert all("training goes on, the next save tries again" in line for line in told)
+    assert [line["step"] for line in lines(run.folder.log)] == [10, 20, 30]
+    assert load(run.best_checkpoint).card.training.steps == 30
+    assert Run(tmp_path / "run", request_for(album)).trainer.step == 30
+
+
+def test_a_disk_that_stays_full_is_an_error_at_the_end(album, tmp_path, request_for, no_room):
+    run = Run(tmp_path / "run", request_for(album, steps=20, validations=2))
+    step = run.trainer.train_step
+    room = no_room(size=1000)
+
+    def filling():
+        if run.trainer.step == 12:
+            room.__enter__()
+        return step()
+
+    run.trainer.train_step = filling
+    try:
+        with pytest.raises(TrainingError, match="could not be saved"):
+            train(run)
+    finally:
+        room.__exit__(None, None, None)
+    assert load(run.best_checkpoint).card.training.steps == 10
+    assert Run(tmp_path / "run", request_for(album)).trainer.step == 10
+
+
+def test_nowhere_to_write_is_an_error_before_the_first_step(album, tmp_path, request_for):
+    (tmp_path / "run").write_text("a file where the folder should be")
+    with pytest.raises(TrainingError, match="could not be saved"):
+        Run(tmp_path / "run", request_for(album))
+
+
+def test_it_finishes_once(album, tmp_path, request_for):
+    run = Run(tmp_path / "run", request_for(album, steps=10, validations=1))
+    train(run)
+    before = run.best_checkpoint.read_bytes()
+    again = Run(tmp_path / "run", request_for(album, steps=10, validations=1))
+    assert train(again) == []
+    assert again.trainer.step == 10
+    assert run.best_checkpoint.read_bytes() == before
+
+
+@pytest.mark.parametrize("batch", [1, 64])
+def test_no_batch_trains_nothing(album, tmp_path, request_for, batch):
+    run = Run(tmp_path / "run", request_for(album, batch=batch, steps=2, validations=1))
+    before = [w.detach().clone() for w in run.trainer.weights]
+    train(run)
+    assert run.trainer.samples == 2 * batch * 256
+    assert not all(torch.equal(a, b) for a, b in zip(before, run.trainer.weights, strict=True))
+
+
+def test_an_album_too_short_or_silent_is_refused(tmp_path, request_for):
+    import soundfile
+
+    for name, audio in (("short", np.ones(500) * 0.1), ("silent", np.zeros(80_000))):
+        (tmp_path / name).mkdir()
+        soundfile.write(tmp_path / name / "a.wav", audio, 8000)
+    with pytest.raises(AlbumError, match="short: the album is too short"):
+        Run(tmp_path / "run", request_for(tmp_path / "short"))
+    with pytest.raises(AlbumError, match="nothing but silence"):
+        Run(tmp_path / "run", request_for(tmp_path / "silent"))
+
+
+def test_a_damaged_state_is_named(album, tmp_path, request_for):
+    run = Run(tmp_path / "run", request_for(album, steps=2, validations=1))
+    train(run)
+    run.folder.state.write_bytes(b"no state")
+    with pytest.raises(TrainingError, match=r"state.pt is damaged"):
+        Run(tmp_path / "run", request_for(album))
