@@ -10,20 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ambientd_plugins.training.errors import AlbumError
+from ambientd_plugins.training.recording import Source, clipping
 
 if TYPE_CHECKING:
     from ambientd.plugin import Floats
-
-
-@dataclass(frozen=True)
-class Source:
-    """How a track came in its file. clipped: samples in runs at full scale, of all channels' samples."""
-
-    sample_rate: int
-    channels: int
-    samples: int
-    clipped: int
-    clipped_runs: int
 
 
 @dataclass(frozen=True)
@@ -72,20 +62,6 @@ def read_track(path: Path, sample_rate: int) -> Track:
     mono = np.nan_to_num(audio.mean(axis=1, dtype=np.float32))
     source = Source(rate, audio.shape[1], audio.size, *clipping(audio))
     return Track(path.stem, resample(mono, rate, sample_rate), sha256_of(path), source)
-
-
-def clipping(audio: Floats) -> tuple[int, int]:
-    """(samples, runs): three samples and more in a row at full scale. audio: [samples, channels]."""
-    import numpy as np
-
-    samples = runs = 0
-    for channel in audio.T:
-        full = np.concatenate([[False], np.abs(channel) >= 0.9999, [False]])
-        edges = np.flatnonzero(np.diff(full.astype(np.int8)))
-        lengths = edges[1::2] - edges[::2]
-        samples += int(lengths[lengths >= 3].sum())
-        runs += int((lengths >= 3).sum())
-    return samples, runs
 
 
 def sha256_of(path: Path) -> str:

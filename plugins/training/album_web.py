@@ -114,7 +114,7 @@ def identity(info: Info) -> str:
     """What a track is called at its source: "site id", or its address where only that tells it from others."""
     site = str(info.get("extractor_key") or info.get("ie_key") or "Generic")
     if info.get("id") and not _is_generic({"extractor_key": site}):
-        return clean(f"{site.lower()} {info['id']}")
+        return str(clean(f"{site.lower()} {info['id']}"))
     address = str(info.get("url") or info.get("webpage_url") or "")
     return address.split("#__youtubedl_smuggle")[0]
 
@@ -163,4 +163,4 @@ def _asked(ask: Callable[[], Info | None]) -> Info | None:
 def reason(message: str) -> str:
     """yt-dlp's message without its decoration."""
     text = re.sub(r"^ERROR: |^\[[\w:.+-]+\] (?:\S+: )?", "", re.sub(r"^ERROR: ", "", message))
-    return clean(re.split(r" \(caused by|; please report|\. Please report|\n", text)[0])
+    return str(clean(re.split(r" \(caused by|; please report|\. Please report|\n", text)[0]))

@@ -1,25 +1,27 @@
-"""Cutting an album into overlapping chunks, and putting a folder of chunks back together.
+"""A folder of chunks: what it holds, and how it is put back together for training.
 
-A chunk folder holds NNNN.flac files, album.toml and manifest.json: which track each chunk was cut from and
-where. Training walks tracks, not chunks, so that a model's state is carried as the music goes on and no
-sample counts twice; a folder without a manifest is read as one track a file.
+A chunk folder holds NNNNN.flac files, album.toml, report.json, report.png and manifest.json: which track each
+chunk was cut from and where. Training walks tracks, not chunks, so that a model's state is carried as the
+music goes on and no sample counts twice; a folder without a manifest is read as one track a file.
 """
 
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ambientd.samplernn.checkpoint import Album
 from ambientd_plugins.training.album import Track, audio_files, read_track
-from ambientd_plugins.training.album_file import METADATA, metadata_toml, read_metadata
+from ambientd_plugins.training.album_file import read_metadata
 from ambientd_plugins.training.errors import AlbumError
 
-MANIFEST = "manifest.json"
+MANIFEST, REPORT, PICTURE = "manifest.json", "report.json", "report.png"
+OF_THE_SOURCES: dict[str, Callable[[Any], Any]] = {
+    "silent_minutes": float, "clipped_share": float, "clipped_runs": int, "sample_rates": list, "warnings": list,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -29,98 +31,6 @@ class Chunk:
     file: str
     track: str
     offset: int
-
-
-@dataclass(frozen=True)
-class Report:
-    """What `chunk_album` did, exactly."""
-
-    tracks: int
-    unreadable: tuple[str, ...]
-    chunks: int
-    silent: int
-    seconds: float
-    kept_seconds: float
-
-
-def chunk_album(
-    inputs: Sequence[Path],
-    out: Path,
-    sample_rate: int = 16_000,
-    seconds: float = 8.0,
-    overlap: float = 1.0,
-    silence_db: float = -60.0,
-    progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Report:
-    """Cut every track of `inputs` into the folder `out`, which appears whole or not at all.
-
-    A chunk whose RMS is under `silence_db` dBFS is dropped. A file that is no audio is named in the report
-    and the rest goes on; AlbumError when nothing usable is left, or `out` exists already.
-    """
-    if out.exists():
-        raise AlbumError(f"{out} exists already", "Give another folder, or remove it first")
-    files = audio_files(inputs)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
-    try:
-        report, chunks, album = _cut(files, folder, sample_rate, seconds, overlap, silence_db, progress)
-        if not chunks:
-            detail = f"{len(report.unreadable)} unreadable files, {report.silent} silent chunks"
-            raise AlbumError(f"no usable audio in {', '.join(map(str, inputs))} ({detail})", "Lower --silence?")
-        found = read_metadata(inputs, out.name)
-        folder.joinpath(METADATA).write_text(
-            metadata_toml(found.model_copy(update={"sources": album})), encoding="utf-8"
-        )
-        manifest = {"format": 1, "sample_rate": sample_rate, "chunks": [asdict(c) for c in chunks]}
-        folder.joinpath(MANIFEST).write_text(json.dumps(manifest, indent=1))
-        folder.chmod(0o755)
-        folder.rename(out)
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-    return report
-
-
-def _cut(
-    files: list[Path],
-    folder: Path,
-    rate: int,
-    seconds: float,
-    overlap: float,
-    silence_db: float,
-    progress: Callable[[int, int], None],
-) -> tuple[Report, list[Chunk], tuple[str, ...]]:
-    import numpy as np
-    import soundfile
-
-    length, step = round(seconds * rate), round((seconds - overlap) * rate)
-    threshold = 10 ** (silence_db / 20)
-    chunks: list[Chunk] = []
-    unreadable, digests, silent, total, kept = [], [], 0, 0, 0
-    for index, file in enumerate(files):
-        progress(index, len(files))
-        try:
-            track = read_track(file, rate)
-        except AlbumError as error:
-            unreadable.append(str(error))
-            continue
-        digests.append(track.sha256)
-        total += len(track.audio)
-        covered = 0
-        for offset in range(0, max(1, len(track.audio) - (length - step)), step):
-            audio = track.audio[offset : offset + length]
-            if len(audio) == 0 or float(np.sqrt(np.mean(audio**2))) < threshold:
-                silent += 1
-                continue
-            name = f"{len(chunks):05d}.flac"
-            soundfile.write(folder / name, audio, rate, subtype="PCM_16")
-            chunks.append(Chunk(name, f"{index:03d}-{file.stem}", offset))
-            kept += offset + len(audio) - max(offset, covered)
-            covered = offset + len(audio)
-    progress(len(files), len(files))
-    readable = len(files) - len(unreadable)
-    report = Report(readable, tuple(unreadable), len(chunks), silent, total / rate, kept / rate)
-    return report, chunks, tuple(digests)
 
 
 def read_dataset(folder: Path, sample_rate: int) -> tuple[Album, list[Track]]:
@@ -136,6 +46,15 @@ def read_dataset(folder: Path, sample_rate: int) -> tuple[Album, list[Track]]:
     if not album.sources:
         album = album.model_copy(update={"sources": tuple(t.sha256 for t in tracks)})
     return album, tracks
+
+
+def facts_before_cutting(folder: Path) -> dict[str, Any]:
+    """What only the source files could tell, from the report that `ambientd album chunk` left; or nothing."""
+    try:
+        report = json.loads(folder.joinpath(REPORT).read_bytes())
+        return {key: kind(report[key]) for key, kind in OF_THE_SOURCES.items()}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
 
 
 def _read_files(folder: Path, sample_rate: int) -> list[Track]:
