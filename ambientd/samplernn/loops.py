@@ -47,7 +47,7 @@ class Loop:
     """The worst loop of a take; zeros where nothing comes again."""
 
     seconds: float = 0.0
-    """The longest stretch that comes again, rounded down to STEP."""
+    """The longest stretch that comes again, in steps of STEP and to within two."""
     repeats: int = 0
     """How often a phrase is heard again, without overlap, at most; counted up to ENOUGH."""
 

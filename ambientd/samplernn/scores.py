@@ -132,12 +132,12 @@ def fault(scores: Scores, album: Scores | None = None) -> str:
     clipping = (album.clipped_share if album else 0) + CLIPPING_MARGIN
     if scores.silent_share > silence:
         return f"silent for {scores.silent_share:.0%}"
+    if scores.clipped_share > clipping:
+        return f"clipped for {scores.clipped_share:.2%}"
     if scores.flatness > flattest:
         return f"hiss (flatness {scores.flatness:.2g}, at most {flattest:.2g})"
     if scores.loop_repeats > max(MOST_REPEATS, album.loop_repeats if album else 0):
         return f"loop of {max(PHRASE, scores.loop_seconds):g} s"
-    if scores.clipped_share > clipping:
-        return f"clipped for {scores.clipped_share:.2%}"
     return ""
 
 

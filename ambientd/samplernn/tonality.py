@@ -62,9 +62,9 @@ def tonality(audio: Floats, sample_rate: int) -> float:
     """Share of the energy that is in spectral peaks lasting 200 ms and more, 0 (noise) to 1; silence has 0.
 
     audio: [n]. Energy is A-weighted (IEC 61672-1), so that the hiss between 1 and 6 kHz counts as it is heard: in
-    plain energy a bass drone would hide it. Noise of any band gives less than about 0.05, a chord of steady, gliding
-    or slowly beating partials about their share. In part count: vibrato deeper than 20 cents, and bands of noise
-    narrower than 10 Hz, which sound like a chorus.
+    plain energy a bass drone would hide it. Noise of any band gives less than about 0.05; a chord of steady, gliding
+    or slowly beating partials its share, but for those that do not stand PROMINENCE above the noise. In part count:
+    vibrato deeper than 20 cents, and bands of noise narrower than 10 Hz, which sound like a chorus.
     """
     size = 2 * round(WINDOW * sample_rate / 2)
     weights = a_weighting(np.arange(size // 2 + 1) * sample_rate / size)
