@@ -77,6 +77,8 @@ class Request:
         return Architecture.model_validate(asked)
 
 
+KEPT = ("bits", "validated", "validated_step", "listened", "skipped", "returns", "finished")
+"""What a run's state holds beside the trainer's."""
 MAY_CHANGE = {"steps", "minutes", "cpu_minutes", "validations", "listen"}
 """From one command to the next with the same run."""
 
@@ -121,6 +123,7 @@ class Run:
         self.choice = Choice(self.folder, corpus.data, architecture, request.sample_rate, request.listen > 0)
         self.bits = math.nan
         self.validated = 0
+        self.validated_step = -1
         self.listened = 0.0
         self.skipped = 0
         self.returns = 0
@@ -172,7 +175,7 @@ class Run:
                     self.validate(interrupted)
                     self.save_state()
                     saved = time.monotonic()
-            if self.validated < self.request.validations:
+            if self.validated_step != self.trainer.step:
                 self.validate(interrupted)
             self._finish(interrupted)
 
@@ -231,6 +234,7 @@ class Run:
     def validate(self, interrupted: Callable[[], bool] = lambda: False) -> None:
         """Judge the averaged weights by numbers and by ear, and let them compete for the best checkpoint."""
         self.validated += 1
+        self.validated_step = self.trainer.step
         self.returns = 0
         if not self.team.leads:
             return
@@ -298,8 +302,8 @@ class Run:
         """Of a run that is failing just now the state before it stays."""
         if self.trainer.failed_in_a_row:
             return
-        counts = [self.bits, self.validated, self.listened, self.skipped, self.returns, self.finished]
-        state = {"trainer": self.trainer.state(), "run": counts, "curve": self._curve}
+        run = {name: getattr(self, name) for name in KEPT}
+        state = {"trainer": self.trainer.state(), "run": run, "curve": self._curve}
         if self.team.leads:
             buffer = io.BytesIO()
             torch.save(state, buffer)
@@ -316,13 +320,16 @@ class Run:
         try:
             state = torch.load(io.BytesIO(data), weights_only=True, map_location="cpu")
             self.trainer.restore(state["trainer"])
-            self.bits, self.validated, self.listened, self.skipped, self.returns, self.finished = state["run"]
+            for name in KEPT:
+                setattr(self, name, state["run"][name])
             self._curve = state["curve"]
         except (RuntimeError, ValueError, KeyError, TypeError, EOFError, pickle.UnpicklingError) as error:
             reason = str(error).partition("\n")[0]
             raise TrainingError(
                 f"{self.folder.state} is damaged, or of another version ({reason})", "Use another --exp"
             ) from None
+        # A longer training than was planned is validated all the way.
+        self.validated = min(self.validated, int(self.trainer.progress * self.request.validations))
         self.saved_step = self.trainer.step
         self.folder.forget_after(self.trainer.step)
         self.choice.remember()

@@ -67,6 +67,39 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(album, tmp_path):
     assert again.returncode == 0, again.stderr
 
 
+def test_a_killed_training_goes_on_as_if_nothing_had_happened(album, tmp_path):
+    """SIGKILL somewhere between two saves: the losses are those of an uninterrupted run, bit for bit."""
+    words = ["train", "--dataset", str(album), *TINY, "--steps", "200", "--validations", "4", "--listen", "0"]
+    whole = ambientd(*words, "--exp", "whole", cwd=tmp_path)
+    assert whole.returncode == 0, whole.stderr
+    command = [sys.executable, "-m", "ambientd", *words, "--exp", "killed"]
+    running = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while len(losses(tmp_path / "runs" / "killed")) < 7:  # the last save is that at step 50
+        assert running.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+    running.kill()
+    running.wait(60)
+    before = losses(tmp_path / "runs" / "killed")
+    assert len(before) < 20
+    again = ambientd(*words, "--exp", "killed", cwd=tmp_path)
+    assert "resuming" in again.stdout, again.stderr
+    expected = losses(tmp_path / "runs" / "whole")
+    assert [step for step, _ in expected] == list(range(10, 201, 10))
+    assert losses(tmp_path / "runs" / "killed") == expected
+    assert before == expected[: len(before)]
+    ends = [load(tmp_path / "runs" / name / "checkpoints" / "best.safetensors") for name in ("whole", "killed")]
+    assert ends[0].card.family == ends[1].card.family  # a hash of all weights
+
+
+def losses(run):
+    """[(step, bits)] of the whole lines of the training curve."""
+    file = run / "losses.jsonl"
+    lines = file.read_text().splitlines(keepends=True) if file.is_file() else []
+    return [(d["step"], d["bits"]) for d in (json.loads(line) for line in lines if line.endswith("\n"))]
+
+
 def _trains(pid):
     """Whether the process has its own handler for SIGINT in place of Python's: it is inside the loop."""
     with open(f"/proc/{pid}/status") as status:
@@ -80,6 +113,7 @@ def _trains(pid):
         (["train", "--exp", "x", "--dataset", "nowhere"], "nowhere is not a folder", 5),
         (["train", "--exp", "../x", "--dataset", "."], "cannot name a run", 9),
         (["train", "--exp", "x", "--dataset", ".", "--steps", "1", "--minutes", "1"], "exclude each other", 9),
+        (["train", "--exp", "x", "--dataset", ".", "--base", "nobody"], "no model is called 'nobody'", 4),
         (["album", "chunk", "nowhere", "out"], "nowhere does not exist", 5),
         (["album", "chunk", ".", "out", "--overlap", "9"], "overlap", 5),
         (["album", "show", "."], "no audio in", 5),
@@ -92,6 +126,13 @@ def test_bad_input_is_one_clear_line(tmp_path, words, said, code):
     assert "Traceback" not in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("budget", ["--steps", "--minutes", "--batch", "--validations"])
+def test_nothing_to_train_is_refused(tmp_path, budget):
+    done = ambientd("train", "--exp", "x", "--dataset", ".", budget, "0", cwd=tmp_path)
+    assert done.returncode == 2
+    assert f"Invalid value for '{budget}': 0" in done.stderr
 
 
 def test_a_run_folder_refuses_other_settings(album, tmp_path):

@@ -1,0 +1,126 @@
+"""A base over several albums, and the models fine-tuned from it."""
+
+import numpy as np
+import pytest
+import torch
+
+from ambientd.samplernn.checkpoint import Album, load
+from ambientd_plugins.training import families
+from ambientd_plugins.training.asking import ask
+from ambientd_plugins.training.corpus import joined, read_corpus
+from ambientd_plugins.training.errors import TrainingError
+from ambientd_plugins.training.run import Run
+
+from .conftest import RATE, tones
+
+SETTINGS = {
+    "dataset": None, "albums": (), "base": None, "frame_sizes": (4, 2), "n_rnn": 1, "dim": 16, "q_levels": 256,
+    "quantization": "mu-law", "pre_emphasis": 0.85, "sample_rate": RATE, "batch": 4, "sequence": 256, "lr": None,
+    "minutes": None, "cpu_minutes": None, "steps": None, "validations": 1, "listen": 0.0, "split": "auto", "seed": 1,
+}  # fmt: skip
+
+
+@pytest.fixture
+def three(tmp_path):
+    """Folders of a loud album, a quiet one, and one more."""
+    import soundfile
+
+    torch.set_num_threads(1)
+    for name, level, licence in (("loud", 0.4, "CC0-1.0"), ("quiet", 0.02, "CC-BY-4.0"), ("other", 0.2, "CC0-1.0")):
+        folder = tmp_path / name
+        folder.mkdir()
+        soundfile.write(folder / "a.flac", tones(20, 220, level), RATE)
+        (folder / "album.toml").write_text(
+            f'title = "{name}"\nartist = "Nobody"\nlicence = "{licence}"\nattribution = "by {name}"\n'
+        )
+    return [tmp_path / name for name in ("loud", "quiet", "other")]
+
+
+def train(folder, **changes):
+    request, base = ask(SETTINGS | {"steps": 10} | changes, changes.keys() - {"base"})
+    run = Run(folder, request, base)
+    run.train(lambda progress: None, lambda line: None)
+    return load(run.best_checkpoint)
+
+
+def test_base_and_siblings_are_one_family(three, tmp_path):
+    base = train(tmp_path / "base", albums=tuple(three[:2]))
+    assert base.card.family
+    assert base.card.album.title == "loud + quiet"
+    assert base.card.album.licence == "loud: CC0-1.0; quiet: CC-BY-4.0"
+    assert base.card.album.attribution == "by loud; by quiet"
+    assert len(base.card.album.sources) == 2
+    file = str(tmp_path / "base" / "checkpoints" / "best.safetensors")
+    child = train(tmp_path / "child", dataset=three[2], base=file, pre_emphasis=0.85)
+    child_file = str(tmp_path / "child" / "checkpoints" / "best.safetensors")
+    grandchild = train(tmp_path / "grandchild", dataset=three[1], base=child_file)
+    assert base.info.family == child.info.family == grandchild.info.family
+    assert child.card.album.title == "other"
+    assert child.card.architecture.frame_sizes == (4, 8)
+    assert grandchild.card.architecture.album_gain > 4 * child.card.architecture.album_gain
+    stranger = train(tmp_path / "stranger", dataset=three[2])
+    assert stranger.info.family != base.info.family
+
+
+def test_it_begins_with_the_weights_of_its_base(three, tmp_path):
+    train(tmp_path / "base", dataset=three[0])
+    base = load(tmp_path / "base" / "checkpoints" / "best.safetensors")
+    request, same = ask(
+        SETTINGS | {"base": str(tmp_path / "base/checkpoints/best.safetensors"), "dataset": three[2]}, ()
+    )
+    run = Run(tmp_path / "run", request, same)
+    for name, tensor in run.trainer.averaged().export().items():
+        assert np.array_equal(tensor, base.tensors[name]), name
+    assert request.learning_rate < ask(SETTINGS | {"dataset": three[2]}, ())[0].learning_rate
+    assert request.minutes < ask(SETTINGS | {"dataset": three[2]}, ())[0].minutes
+
+
+def test_what_contradicts_the_base_is_named_with_it(three, tmp_path):
+    train(tmp_path / "base", dataset=three[0])
+    base = families.find_base(str(tmp_path / "base" / "checkpoints" / "best.safetensors"))
+    asked = {"dim": 32, "frame_sizes": (4, 8), "sample_rate": 16_000, "seed": 5}
+    with pytest.raises(TrainingError) as caught:
+        families.inherit(asked, asked.keys(), base)
+    assert str(caught.value) == (
+        "--dim 32, --sample_rate 16000 and --base best exclude each other: the base has dim 16, sample_rate 8000. "
+        "Leave out one of them"
+    )
+    assert families.inherit(asked, {"seed"}, base) == asked | {"dim": 16, "sample_rate": 8000}
+
+
+def test_every_album_has_a_gain_and_a_held_out_part_of_its_own(three, request_for):
+    architecture = request_for(three[0]).architecture()
+    corpus = read_corpus(three, architecture, RATE, 512, "auto", 1)
+    assert corpus.data.albums == [0, 1, 2]
+    assert len(corpus.data.validation) == len(corpus.data.test) == 3
+    # The quiet album fills the same levels as the loud one.
+    assert len({int(np.ptp(t.astype(int))) // 8 for t in corpus.data.train}) == 1
+    alone = [read_corpus([folder], architecture, RATE, 512, "auto", 1).gain for folder in three]
+    assert corpus.gain == pytest.approx(np.exp(np.mean(np.log(alone))))
+
+
+def test_joined_albums_lose_nobody():
+    one = Album(title="A", artist="X", licence="CC0", attribution="by X", sources=("1",))
+    other = Album(title="B", artist="X", licence="CC BY", attribution="by X, too", sources=("2",))
+    found = joined([one, other])
+    assert (found.title, found.artist, found.sources) == ("A + B", "X", ("1", "2"))
+    assert (found.licence, found.attribution) == ("A: CC0; B: CC BY", "by X; by X, too")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"dataset": "a", "albums": ("b",)}, "--dataset and --albums exclude each other"),
+        ({}, "no album to learn from"),
+        ({"albums": ("a", "./a")}, "names a folder twice"),
+        ({"dataset": "a", "minutes": float("nan")}, "--minutes is nan"),
+        ({"dataset": "a", "lr": float("inf")}, "--lr is inf"),
+        ({"dataset": "a", "sequence": 100}, "--sequence 100 is not a multiple of the longest frame, 8 samples. Use 96"),
+        ({"dataset": "a", "frame_sizes": (4096, 2)}, "--frame_sizes: Input should be less than"),
+        ({"dataset": "a", "steps": 3, "cpu_minutes": 3.0}, "--cpu_minutes and --steps exclude each other"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_before_anything_is_read(changes, said):
+    with pytest.raises(TrainingError) as caught:
+        ask(SETTINGS | changes, changes.keys())
+    assert said in str(caught.value)
