@@ -1,20 +1,122 @@
-"""Hearing a checkpoint run freely, through the public command that everybody uses. The training process."""
+"""Judging by ear: a checkpoint is run freely at several temperatures, and what is heard is scored. Training process.
+
+Likelihood alone does not pick what sounds best: a model may predict music well and, left to itself, fall silent,
+drown in noise or turn in circles. So it is heard as its users will hear it, through `ambientd render`.
+"""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ambientd.samplernn import quantize
+from ambientd.samplernn.checkpoint import Architecture
+from ambientd.samplernn.profile import Profile
+from ambientd.samplernn.scores import Scores, fault, quality, score, score_album
+from ambientd_plugins.training.dataset import Split, Tokens
 from ambientd_plugins.training.errors import TrainingError
 
 if TYPE_CHECKING:
     from ambientd.plugin import Floats
 
+TEMPERATURES = (1.0, 0.95, 1.05, 0.9)
+"""In the order of listening: when time is short the last are left out, and what was heard has no gap."""
+ALBUM_SECONDS = 600.0
+"""More of an album would not change its scores, and takes as long as it takes."""
+HELD_OUT_SECONDS = 60.0
+"""With less than this held out, what is held out alone makes no profile: then the whole album does."""
+SEED = 1
 
-def render(checkpoint: Path, out: Path, seconds: float, temperature: float, seed: int = 1) -> Floats:
-    """[samples] at the checkpoint's rate; `out` is the WAV that is left behind. Raises TrainingError."""
+
+@dataclass(frozen=True)
+class Heard:
+    """What one temperature sounded like. fault: why it is not to be used, or empty. quality: best highest."""
+
+    temperature: float
+    scores: Scores
+    fault: str
+    quality: float
+
+
+class Ear:
+    """Knows the album, and listens to models of it.
+
+    profile: of what is held out. album: the album's own scores, the yardstick. Both of the tokens decoded, for
+    nothing beyond them can be learnt.
+    """
+
+    def __init__(self, data: Split, architecture: Architecture, sample_rate: int) -> None:
+        self.sample_rate = sample_rate
+        a = architecture
+
+        def audio(tracks: Sequence[Tokens]) -> list[Floats]:
+            excerpts = _excerpts(tracks, round(ALBUM_SECONDS * sample_rate))
+            return [quantize.decode(t, a.q_levels, a.quantization, a.pre_emphasis, a.album_gain) for t in excerpts]
+
+        whole = audio([*data.train, *data.validation, *data.test])
+        held = audio([*data.validation, *data.test])
+        enough = sum(map(len, held)) >= HELD_OUT_SECONDS * sample_rate
+        self.album: Scores = score_album(whole, sample_rate)
+        try:
+            self.profile: Profile | None = Profile.of(held if enough else whole, sample_rate)
+        except ValueError:
+            self.profile = None
+
+    def listen(
+        self,
+        checkpoint: Path,
+        own_temperature: float,
+        out: Callable[[float], Path],
+        length: float,
+        seconds: float,
+        interrupted: Callable[[], bool],
+    ) -> list[Heard]:
+        """Hear `length` seconds at one temperature after the other until `seconds` have passed; at least at one.
+
+        own_temperature: the one on the checkpoint's card. out: which file to leave for a temperature.
+        Raises TrainingError where the checkpoint cannot be played, KeyboardInterrupt when `interrupted`.
+        """
+        until = time.monotonic() + seconds
+        found: list[Heard] = []
+        for temperature in TEMPERATURES:
+            if found and time.monotonic() > until:
+                break
+            try:
+                audio = render(checkpoint, out(temperature), length, temperature / own_temperature, SEED)
+            finally:
+                if interrupted():
+                    raise KeyboardInterrupt
+            scores = score(audio, self.sample_rate, self.profile)
+            found.append(Heard(temperature, scores, fault(scores, self.album), quality(scores, self.album)))
+        return sorted(found, key=lambda heard: heard.temperature)
+
+
+def best_of(heard: Sequence[Heard]) -> tuple[Heard, tuple[float, float] | None]:
+    """(the best, the safe range: from the lowest to the highest temperature around it without a fault in between).
+
+    None where the best has a fault itself. heard: not empty, sorted by temperature.
+    """
+    best = max(heard, key=lambda h: h.quality)
+    if best.fault:
+        return best, None
+    low = high = heard.index(best)
+    while low > 0 and not heard[low - 1].fault:
+        low -= 1
+    while high + 1 < len(heard) and not heard[high + 1].fault:
+        high += 1
+    return best, (heard[low].temperature, heard[high].temperature)
+
+
+def render(checkpoint: Path, out: Path, seconds: float, temperature: float, seed: int) -> Floats:
+    """[samples] at the checkpoint's rate; `out` is the WAV that is left behind. Raises TrainingError.
+
+    temperature: 1 is the checkpoint's own.
+    """
     import soundfile
 
     try:
@@ -22,9 +124,16 @@ def render(checkpoint: Path, out: Path, seconds: float, temperature: float, seed
     except OSError as error:
         raise TrainingError(f"{out.parent} cannot be made ({error.strerror})", "Make room") from None
     command = [sys.executable, "-m", "ambientd", "render", "--model", str(checkpoint), "--seed", str(seed)]
-    command += ["--seconds", str(seconds), "--temperature", str(temperature), "--out", str(out)]
+    command += ["--seconds", f"{seconds:g}", "--temperature", repr(temperature), "--out", str(out)]
     done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     if done.returncode:
         raise TrainingError(f"`ambientd render` ended with {done.returncode}: {done.stderr.strip()[-300:]}")
-    heard: Floats = soundfile.read(out, dtype="float32", always_2d=True)[0].mean(axis=1)
-    return heard
+    audio: Floats = soundfile.read(out, dtype="float32", always_2d=True)[0].mean(axis=1)
+    return audio
+
+
+def _excerpts(tracks: Sequence[Tokens], most: int) -> list[Tokens]:
+    """The same share of each track, from its middle, so that they hold at most `most` samples."""
+    share = min(1.0, most / sum(map(len, tracks)))
+    cuts = [(round(len(t) * (1 - share) / 2), round(len(t) * share)) for t in tracks]
+    return [t[start : start + length] for t, (start, length) in zip(tracks, cuts, strict=True) if length]

@@ -9,12 +9,12 @@ import math
 import pickle
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -26,12 +26,18 @@ from ambientd_plugins.training.corpus import read_corpus
 from ambientd_plugins.training.distributed import ALONE, Team
 from ambientd_plugins.training.errors import TrainingError
 from ambientd_plugins.training.folder import RunFolder
+from ambientd_plugins.training.report import write_report
 from ambientd_plugins.training.trainer import CPU, Recipe, Trainer, validation_bits
+
+if TYPE_CHECKING:
+    from ambientd_plugins.training.board import Board
 
 SAVE_EVERY_SECONDS = 45.0
 LOSSES_EVERY = 10
 """Steps between two points of the training curve."""
 VALIDATION_SAMPLES = 1_000_000
+LISTEN_IN_BETWEEN = 0.5
+"""Of the time for listening; the rest is for the last choice."""
 FAILURES_IN_A_ROW = 10
 """So many skipped steps and it is not the data: the run goes back to its last saved state, at half the rate."""
 MOST_RETURNS = 3
@@ -130,6 +136,7 @@ class Run:
         self.finished = -1
         self.saved_step = 0
         self._curve: list[float] = []
+        self.board: Board | None = None
         if team.leads:
             self._remember_request()
         saved = self._saved_state()
@@ -155,7 +162,7 @@ class Run:
         Raises TrainingError where the loss does not stay finite, or where nothing could be saved.
         """
         self.folder.say = say if self.team.leads else lambda line: None
-        with _interrupts() as interrupted:
+        with _interrupts() as interrupted, self._board():
             if self.trainer.step == 0:
                 self.save_state()
                 self.folder.settle()
@@ -195,6 +202,8 @@ class Run:
             minutes = round(self.trainer.seconds / 60, 3)
             bits = sum(self._curve) / len(self._curve)
             self.folder.append(self.folder.losses, {"step": self.trainer.step, "bits": bits, "minutes": minutes})
+            if self.board:
+                self.board.losses(self.trainer.step, bits, self._progress().samples_per_second, self.trainer.rate)
             self._curve = []
 
     def _skip(self) -> None:
@@ -248,7 +257,9 @@ class Run:
         prime = dataset.prime(self.trainer.data.train, self.request.sample_rate)
         card = self._card(bits)
         try:
-            heard = self.choice.enter(card, model.export(), prime, self._allowance(0.5), interrupted)
+            verdict = self.choice.enter(
+                card, model.export(), prime, self.trainer.progress, self._allowance(LISTEN_IN_BETWEEN), interrupted
+            )
         except AmbientdError as error:
             self.folder.say(f"not saved: {error}")
             return
@@ -260,10 +271,36 @@ class Run:
             "validation_bits": round(bits, 4),
             "hours_heard": round(self._hours, 3),
             "listened_minutes": round(self.listened / 60, 2),
-            **heard,
+            **verdict.line,
         }
         self.folder.append(self.folder.log, line)
-        self.folder.say(f"validation {bits:.3f} bits per sample (training {self.bits:.3f}, best {self.best:.3f})")
+        self.folder.say(
+            f"validation {bits:.3f} bits per sample (training {self.bits:.3f}, best {self.best:.3f})" + _heard(line)
+        )
+        if self.board:
+            self.board.validation(self.trainer.step, line, verdict.sounds)
+        self._report()
+
+    @contextmanager
+    def _board(self) -> Iterator[None]:
+        """TensorBoard's files, while training."""
+        if self.team.leads:
+            from ambientd_plugins.training.board import Board
+
+            self.board = Board(self.folder.path, self.trainer.step, self.folder.say)
+        try:
+            yield
+        finally:
+            if self.board:
+                self.board.close()
+            self.board = None
+
+    def _report(self) -> None:
+        """The page is a convenience: without it the training goes on."""
+        try:
+            write_report(self.folder.path)
+        except (AmbientdError, OSError) as error:
+            self.folder.say(f"no report: {error}")
 
     def _allowance(self, share: float) -> float:
         """Seconds that may be listened now, so that validations leave half for the end."""
@@ -277,6 +314,7 @@ class Run:
             started = time.monotonic()
             self.choice.finish(self._allowance(1.0), interrupted)
             self.listened += time.monotonic() - started
+            self._report()
         self.finished = self.trainer.step
         self.save_state()
         self.folder.settle()
@@ -374,6 +412,14 @@ def _interrupts() -> Iterator[Callable[[], bool]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _heard(line: Mapping[str, Any]) -> str:
+    """How it sounded, to say after the numbers."""
+    if "temperature" not in line:
+        return ""
+    how = line["fault"] or f"sounds {line['quality']:.2f} like the album"
+    return f"; at temperature {line['temperature']:g}: {how}"
 
 
 def folder_for(runs: Path, name: str) -> Path:

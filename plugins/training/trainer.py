@@ -112,6 +112,7 @@ class Trainer:
         # What the last update took, in seconds and processor seconds; it counts with the step after it.
         self._updating = (0.0, 0.0)
         self.caution = self.ceiling = 1.0
+        self.rate = recipe.learning_rate
         self.failed_in_a_row = 0
 
     def _make_optimiser(self) -> torch.optim.Optimizer:
@@ -187,8 +188,9 @@ class Trainer:
         warm = min(1.0, (self.step + 1) / WARM_UP_STEPS)
         cosine = 0.5 * (1 + math.cos(math.pi * self.progress))
         share = warm * (FINAL_LEARNING_RATE + (1 - FINAL_LEARNING_RATE) * cosine)
+        self.rate = self.recipe.learning_rate * self.caution * share
         for group in self.optimiser.param_groups:
-            group["lr"] = self.recipe.learning_rate * self.caution * share * group["share"]
+            group["lr"] = self.rate * group["share"]
 
     def averaged(self) -> SampleRNN:
         """A copy of the model with the averaged weights."""

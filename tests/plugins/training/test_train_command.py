@@ -37,12 +37,20 @@ def test_from_album_to_library(album, tmp_path):
     log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in log] == [6, 12]
     assert all(0 < line["validation_bits"] < 9 for line in log)
-    assert len(list((run / "samples").glob("*.wav"))) == len(list((run / "samples").glob("*.png"))) == 2
+    for line in log:
+        assert set(line["scores"]) >= {"1"}
+        assert (run / "samples" / f"step{line['step']}-t{line['temperature']:g}.png").is_file()
+    assert "Tones" in (run / "report.html").read_text()
+    assert list((run / "tensorboard").iterdir())
     checkpoint = load(tmp_path / "data" / "ambientd" / "models" / "tones.safetensors")
     assert checkpoint.card.album.licence == "CC0-1.0"
     assert checkpoint.card.architecture.frame_sizes == (4, 8)
     assert checkpoint.card.architecture.album_gain > 1
     assert checkpoint.prime.shape[0] == 4
+    assert checkpoint.card.training.test_bits > 0
+    assert checkpoint.card.scores["tonality"] >= 0
+    assert checkpoint.card.album_scores["tonality"] > 0.5
+    assert checkpoint.profile is not None
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks into /proc")
