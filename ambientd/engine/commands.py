@@ -6,8 +6,8 @@ The one module of the engine that reaches up to the plugin manager: here mashups
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ from ambientd.errors import UsageError
 from ambientd.options import Several
 
 if TYPE_CHECKING:
-    from ambientd.arrays import Floats
+    from ambientd.engine.takes import Take
     from ambientd.plugin import Mashup
     from ambientd.types import VoiceInfo
 
@@ -46,6 +46,8 @@ def register(group: click.Group) -> None:
 @click.option("--rate", type=click.IntRange(8000, 384_000), help="Resample to this rate.  [default: the models']")
 @click.option("--channels", type=click.IntRange(1, 8), default=1, show_default=True)
 @click.option("--precision", type=click.Choice(("auto", "int8", "bf16", "fp32")), default="auto", show_default=True)
+@click.option("--count", type=click.IntRange(1, 9999), help="So many takes, OUT-01 to OUT-N, listed best first.")
+@click.option("--json", "as_json", is_flag=True, help="Print the takes for machines.")
 def render(
     models: tuple[str, ...],
     seconds: float,
@@ -60,23 +62,43 @@ def render(
     rate: int | None,
     channels: int,
     precision: str,
+    count: int | None,
+    as_json: bool,
 ) -> None:
-    """Make an audio file of one or several models, as fast as this machine can."""
+    """Make an audio file of one or several models, as fast as this machine can.
+
+    With --count many, with seeds from --seed on, each the file that its seed makes alone. They are listed by how
+    near they come to the model's album: 1 is like it, and what collapsed (silent, hiss, loop, clipped) is below 0.
+    """
+    from ambientd.engine.audio_file import Stream, check_output, frame_count, write
     from ambientd.engine.offline import render_blocks
+    from ambientd.engine.takes import Reference, TakeMaker, take_files
     from ambientd.engine.voice import VoiceLoader
+    from ambientd.samplernn.checkpoint import load_card
     from ambientd.samplernn.library import resolve_local
 
-    _check_output(out)
+    if as_json and not count:
+        raise UsageError("--json prints the order of several takes", "Say how many with --count")
+    check_output(out)
     loader = VoiceLoader(precision)
-    voices = [loader.load(resolve_local(model), seed + slot) for slot, model in enumerate(models)]
-    chosen, controls = _mashup(mashup, sets, tuple(voice.info for voice in voices))
+    paths = [resolve_local(model) for model in models]
     inner = {"temperature": temperature, "stretch": stretch, "freeze": freeze, "chaos": chaos}
-    blocks = render_blocks(voices, chosen, controls, inner, channels)
-    source_rate = voices[0].info.sample_rate
-    frames = max(1, round(seconds * (rate or source_rate)))
-    if rate and rate != source_rate:
-        blocks = _resampled(blocks, source_rate, rate, channels)
-    _write(out, _exactly(blocks, frames), frames, rate or source_rate, channels)
+
+    def play(seed: int) -> Stream:
+        voices = [loader.load(path, seed + slot) for slot, path in enumerate(paths)]
+        chosen, controls = _mashup(mashup, sets, tuple(voice.info for voice in voices))
+        blocks = render_blocks(voices, chosen, controls, inner, channels)
+        return Stream(blocks, voices[0].info.sample_rate, channels)
+
+    if count:
+        reference = Reference.of(paths)
+        with _progress(out.name, count * frame_count(seconds, rate or load_card(paths[0]).sample_rate)) as tell:
+            takes = TakeMaker(play, reference, seconds, rate, tell).run(seed, take_files(out, count))
+        _show_takes(takes, as_json)
+    else:
+        stream = play(seed)
+        with _progress(out.name, frame_count(seconds, rate or stream.rate)) as tell:
+            write(out, stream, seconds, rate, tell)
 
 
 def _mashup(
@@ -102,57 +124,33 @@ def _mashup(
     return kind(section, slots), defaults | dict(kind.initial_values(section))
 
 
-def _exactly(blocks: Iterable[Floats], frames: int) -> Iterator[Floats]:
-    """`frames` frames of an endless stream."""
-    for block in blocks:
-        yield block[:frames]
-        frames -= len(block)
-        if frames <= 0:
-            return
-
-
-def _resampled(blocks: Iterable[Floats], source_rate: int, rate: int, channels: int) -> Iterator[Floats]:
-    import soxr
-
-    stream = soxr.ResampleStream(source_rate, rate, channels, dtype="float32")
-    for block in blocks:
-        resampled: Floats = stream.resample_chunk(block)
-        yield resampled.reshape(-1, channels)
-
-
-def _check_output(out: Path) -> None:
-    """Before minutes of work rather than after them."""
-    if out.suffix.lower() not in (".wav", ".flac"):
-        raise UsageError(f"{out} is neither .wav nor .flac", "Name one of them")
-    if not out.parent.is_dir() or not os.access(out.parent, os.W_OK):
-        raise UsageError(f"{out.parent} is not a folder that can be written to", "Make it, or name another")
-
-
-def _write(out: Path, blocks: Iterable[Floats], frames: int, rate: int, channels: int) -> None:
-    """Under another name until it is complete: what is called `out` can always be played."""
-    import soundfile
+@contextmanager
+def _progress(name: str, frames: int) -> Iterator[Callable[[int], None]]:
+    """A bar on the terminal; what it gives is told how many frames were added, by any thread."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-    part = out.with_name(f".{out.name}.part")
-    kind = out.suffix[1:].upper()
-    columns = (TextColumn(out.name), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    try:
-        # 16-bit: a float WAV carries the time of its making, and would never be the same twice.
-        with (
-            soundfile.SoundFile(part, "w", rate, channels, "PCM_16", format=kind) as file,
-            Progress(*columns, console=Console(stderr=True), transient=True) as progress,
-        ):
-            task = progress.add_task("", total=frames)
-            for block in blocks:
-                file.write(block.clip(-1, 1))
-                progress.advance(task, len(block))
-        os.replace(part, out)
-    except BaseException as error:
-        part.unlink(missing_ok=True)
-        if isinstance(error, (OSError, soundfile.SoundFileError)):
-            raise UsageError(f"{out} cannot be written ({error})", "Make room, or name another file") from None
-        raise
+    columns = (TextColumn(name), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("", total=frames)
+        yield lambda added: progress.advance(task, added)
+
+
+def _show_takes(takes: Sequence[Take], as_json: bool) -> None:
+    """Best first."""
+    if as_json:
+        click.echo(json.dumps([take.to_dict() for take in takes]))
+        return
+    width = max(len(take.file.name) for take in takes)
+    click.echo(f"{'file':{width}}  seed  quality  distance  tonality  flatness  silent  level dB  loop")
+    for take in takes:
+        found = take.scores
+        far = "" if found.distance is None else f"{found.distance:.2f}"
+        loop = f"{found.loop_repeats} x {found.loop_seconds:g} s" if found.loop_repeats else "none"
+        click.echo(
+            f"{take.file.name:{width}}  {take.seed:4d}  {take.quality:7.3f}  {far:>8}  {found.tonality:8.3f}  "
+            f"{found.flatness:8.4f}  {found.silent_share:6.1%}  {found.level_db:8.1f}  {loop:4}  {take.fault}".rstrip()
+        )
 
 
 @click.group()

@@ -70,7 +70,9 @@ class Scores:
     def from_dict(cls, found: dict[str, float]) -> Scores | None:
         """The inverse; None where something is missing, as in a card from before there were scores."""
         known = {field.name: found[field.name] for field in fields(cls) if field.name in found}
-        return cls(**known) if len(known | {"distance": None}) == len(fields(cls)) else None  # type: ignore[arg-type]
+        if len(known | {"distance": None}) < len(fields(cls)):
+            return None
+        return cls(**known | {"loop_repeats": int(known["loop_repeats"])})  # type: ignore[arg-type]
 
 
 def score(audio: Floats, sample_rate: int, profile: Profile | None = None) -> Scores:
