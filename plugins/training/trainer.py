@@ -194,7 +194,7 @@ class Trainer:
 
     def averaged(self) -> SampleRNN:
         """A copy of the model with the averaged weights."""
-        model = SampleRNN(self.architecture).eval()
+        model = SampleRNN(self.architecture).eval().to(self.device)
         with torch.no_grad():
             for target, source in zip(model.parameters(), self.average, strict=True):
                 target.copy_(source)

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from ambientd.samplernn.checkpoint import Architecture
+from ambientd.samplernn.model import SampleRNN
 from ambientd_plugins.training import dataset
 from ambientd_plugins.training.trainer import Recipe, Trainer, validation_bits
 
@@ -89,3 +90,13 @@ def test_processor_time_can_be_the_budget():
     t = trainer(steps=None, cpu_minutes=0.5)
     t.train_step()
     assert t.progress == t.cpu_seconds / 30 > 0
+
+
+def test_elsewhere_than_on_a_cpu_the_plain_model_is_trained():
+    """On the meta device nothing is computed, but the choice of the model and every placement is made."""
+    fast = trainer()
+    plain = Trainer(fast.architecture, 1000, fast.data, fast.recipe, device=torch.device("meta"))
+    assert type(plain.model) is SampleRNN
+    assert {w.device.type for w in [*plain.weights, *plain.average]} == {"meta"}
+    assert {h.device.type for tier in plain.hidden for h in tier} == {"meta"}
+    assert {w.device.type for w in plain.averaged().parameters()} == {"meta"}
