@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from ambientd_plugins.training import families
 from ambientd_plugins.training.errors import TrainingError
-from ambientd_plugins.training.run import Request
+from ambientd_plugins.training.request import Request
 
 if TYPE_CHECKING:
     from ambientd.samplernn.checkpoint import Checkpoint

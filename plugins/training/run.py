@@ -7,7 +7,6 @@ import io
 import json
 import math
 import pickle
-import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,14 +18,16 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ambientd.plugin import AmbientdError
-from ambientd.samplernn.checkpoint import Architecture, Card, Checkpoint, Training
+from ambientd.samplernn.checkpoint import Card, Checkpoint, Training
 from ambientd_plugins.training import dataset
 from ambientd_plugins.training.choice import Choice
 from ambientd_plugins.training.corpus import read_corpus
 from ambientd_plugins.training.distributed import ALONE, Team
 from ambientd_plugins.training.errors import TrainingError
 from ambientd_plugins.training.folder import RunFolder
+from ambientd_plugins.training.interrupts import interrupts
 from ambientd_plugins.training.report import write_report
+from ambientd_plugins.training.request import MAY_CHANGE, Request
 from ambientd_plugins.training.trainer import CPU, Recipe, Trainer, validation_bits
 
 if TYPE_CHECKING:
@@ -42,51 +43,8 @@ FAILURES_IN_A_ROW = 10
 """So many skipped steps and it is not the data: the run goes back to its last saved state, at half the rate."""
 MOST_RETURNS = 3
 """Without a validation in between; then the run ends."""
-
-
-@dataclass(frozen=True)
-class Request:
-    """What the command line asked for; stored as config.json. batch: of all processes together."""
-
-    dataset: str
-    dim: int
-    frame_sizes: tuple[int, ...]
-    n_rnn: int
-    q_levels: int
-    quantization: str
-    pre_emphasis: float
-    sample_rate: int
-    batch: int
-    sequence: int
-    learning_rate: float
-    steps: int | None
-    minutes: float | None
-    validations: int
-    split: str
-    seed: int
-    cpu_minutes: float | None = None
-    albums: tuple[str, ...] = ()
-    """In place of `dataset`, to make a common base."""
-    base: str | None = None
-    """The checkpoint whose weights to begin with, and the family it is of."""
-    family: str | None = None
-    listen: float = 0.15
-    """The share of the training's time that may be spent on listening to what it has learnt."""
-
-    @property
-    def folders(self) -> list[Path]:
-        return [Path(folder) for folder in self.albums or (self.dataset,)]
-
-    def architecture(self) -> Architecture:
-        """Whatever of it can be asked for, and otherwise its defaults."""
-        asked = {name: getattr(self, name) for name in Architecture.model_fields if hasattr(self, name)}
-        return Architecture.model_validate(asked)
-
-
 KEPT = ("bits", "validated", "validated_step", "listened", "skipped", "returns", "finished")
 """What a run's state holds beside the trainer's."""
-MAY_CHANGE = {"steps", "minutes", "cpu_minutes", "validations", "listen"}
-"""From one command to the next with the same run."""
 
 
 @dataclass(frozen=True)
@@ -162,7 +120,7 @@ class Run:
         Raises TrainingError where the loss does not stay finite, or where nothing could be saved.
         """
         self.folder.say = say if self.team.leads else lambda line: None
-        with _interrupts() as interrupted, self._board():
+        with interrupts() as interrupted, self._board():
             if self.trainer.step == 0:
                 self.save_state()
                 self.folder.settle()
@@ -237,8 +195,8 @@ class Run:
 
     @property
     def _hours(self) -> float:
-        samples: int = self.trainer.samples
-        return samples / self.request.sample_rate / 3600
+        hours: float = self.trainer.samples / self.request.sample_rate / 3600
+        return hours
 
     def validate(self, interrupted: Callable[[], bool] = lambda: False) -> None:
         """Judge the averaged weights by numbers and by ear, and let them compete for the best checkpoint."""
@@ -304,8 +262,8 @@ class Run:
 
     def _allowance(self, share: float) -> float:
         """Seconds that may be listened now, so that validations leave half for the end."""
-        trained: float = self.trainer.seconds
-        return share * self.request.listen * trained - self.listened
+        seconds: float = share * self.request.listen * self.trainer.seconds - self.listened
+        return seconds
 
     def _finish(self, interrupted: Callable[[], bool]) -> None:
         """The last choice among the best few, once for all that was trained."""
@@ -393,25 +351,6 @@ class Run:
         """The request as JSON gives it back."""
         asked: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self.request)))
         return asked
-
-
-@contextmanager
-def _interrupts() -> Iterator[Callable[[], bool]]:
-    """While inside, the first SIGINT or SIGTERM only asks to stop; a second SIGINT interrupts at once."""
-    asked = False
-
-    def ask(number: int, frame: object) -> None:
-        nonlocal asked
-        if asked and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        asked = True
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: asked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _heard(line: Mapping[str, Any]) -> str:

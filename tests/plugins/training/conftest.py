@@ -33,7 +33,7 @@ def album(tmp_path):
 @pytest.fixture
 def request_for():
     """request_for(*folders, **changes) -> a tiny training of them, listening to nothing."""
-    from ambientd_plugins.training.run import Request
+    from ambientd_plugins.training.request import Request
 
     def make(*folders, **changes):
         names = tuple(map(str, folders))

@@ -1,0 +1,51 @@
+"""What a training was asked to do. Written to config.json, so that a run is never gone on with as another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ambientd.samplernn.checkpoint import Architecture
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the command line asked for; stored as config.json. batch: of all processes together."""
+
+    dataset: str
+    dim: int
+    frame_sizes: tuple[int, ...]
+    n_rnn: int
+    q_levels: int
+    quantization: str
+    pre_emphasis: float
+    sample_rate: int
+    batch: int
+    sequence: int
+    learning_rate: float
+    steps: int | None
+    minutes: float | None
+    validations: int
+    split: str
+    seed: int
+    cpu_minutes: float | None = None
+    albums: tuple[str, ...] = ()
+    """In place of `dataset`, to make a common base."""
+    base: str | None = None
+    """The checkpoint whose weights to begin with, and the family it is of."""
+    family: str | None = None
+    listen: float = 0.15
+    """The share of the training's time that may be spent on listening to what it has learnt."""
+
+    @property
+    def folders(self) -> list[Path]:
+        return [Path(folder) for folder in self.albums or (self.dataset,)]
+
+    def architecture(self) -> Architecture:
+        """Whatever of it can be asked for, and otherwise its defaults."""
+        asked = {name: getattr(self, name) for name in Architecture.model_fields if hasattr(self, name)}
+        return Architecture.model_validate(asked)
+
+
+MAY_CHANGE = {"steps", "minutes", "cpu_minutes", "validations", "listen"}
+"""From one command to the next with the same run."""
