@@ -16,11 +16,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ambientd.arrays import Floats, Tokens
 from ambientd.errors import CheckpointError
@@ -42,6 +42,23 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
+class Forecast(_Section):
+    """The adaptive linear forecast that a sample tier may hear; see `samplernn.forecast`."""
+
+    orders: tuple[Annotated[int, Field(ge=16, le=4096, multiple_of=16)], ...] = Field(
+        default=(2048, 256, 16), min_length=1, max_length=8
+    )
+    """Taps of each filter of the cascade."""
+    rates: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.005, 0.002, 0.002)
+    """How fast each adapts. Slow ones hold a tone; fast ones predict better, and turn free-running tones to noise."""
+
+    @model_validator(mode="after")
+    def _paired(self) -> Self:
+        if len(self.orders) != len(self.rates):
+            raise ValueError(f"{len(self.orders)} orders need as many rates, got {len(self.rates)}")
+        return self
+
+
 class Architecture(_Section):
     """The hyperparameters, from which every tensor's shape follows."""
 
@@ -54,6 +71,8 @@ class Architecture(_Section):
     quantization: Quantization = "mu-law"
     pre_emphasis: float = Field(default=0.0, ge=0, lt=1)
     album_gain: float = Field(default=1.0, gt=0, lt=1e6)
+    forecast: Forecast | None = None
+    """None: plain SampleRNN."""
 
     @field_validator("frame_sizes")
     @classmethod
@@ -82,6 +101,8 @@ class Architecture(_Section):
         shapes |= {"sample.table": (self.frame_sizes[0], q, d)}
         shapes |= {"sample.hidden.weight": (d, d), "sample.hidden.bias": (d,)}
         shapes |= {"sample.output.weight": (q, d), "sample.output.bias": (q,)}
+        if self.forecast:
+            shapes |= {"forecast.table": (3, 256, d), "forecast.width": (2, 256), "forecast.slope": (1,)}
         return shapes
 
 

@@ -15,13 +15,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import ClassVar, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ambientd.arrays import Floats
 from ambientd.samplernn.checkpoint import Architecture
-from ambientd.samplernn.quantize import network_scale
+from ambientd.samplernn.forecast import SCALES, Forecasts, magnitudes, midpoints
+from ambientd.samplernn.quantize import decode_table, network_scale
+from ambientd.types import Quantization
 
 State = list[list[Tensor]]
 """GRU states, [tier][layer] -> [batch, dim], lowest tier first."""
@@ -100,6 +103,42 @@ class SampleMLP(nn.Module):
         return summed.view(len(tokens), -1, dim)
 
 
+class Forecasting(nn.Module):
+    """What the sample tier makes of a forecast: three more tokens to look up, and a prior over the levels.
+
+    The prior is a hyperbolic distribution (Barndorff-Nielsen 1977) around the forecast, as wide as the recent errors
+    say: a Gaussian's middle with exponential tails.
+    """
+
+    def __init__(self, dim: int, q_levels: int, quantization: Quantization) -> None:
+        super().__init__()
+        ramp = torch.linspace(-1, 1, SCALES)[None, :, None] * torch.randn(3, 1, dim) * 0.3
+        self.table = nn.Parameter(ramp + torch.randn(3, SCALES, dim) * 0.1)
+        # The geometric mean of the two sizes of recent errors.
+        self.width = nn.Parameter(0.5 * torch.from_numpy(magnitudes()).log().repeat(2, 1))
+        self.slope = nn.Parameter(torch.ones(1))
+        levels = torch.from_numpy(decode_table(q_levels, quantization))
+        self.levels: Tensor
+        self.midpoints: Tensor
+        self.register_buffer("levels", levels, persistent=False)
+        self.register_buffer("midpoints", torch.from_numpy(midpoints(levels.numpy())), persistent=False)
+
+    def heard(self, forecasts: Forecasts) -> Tensor:
+        """[B, T, D]: what the forecast's tokens add up to in the table."""
+        centre = torch.searchsorted(self.midpoints, forecasts.centre.contiguous())
+        rows = torch.cat([centre[..., None], forecasts.scales.long()], -1)
+        rows = rows + torch.arange(3, device=rows.device) * SCALES
+        summed = F.embedding_bag(rows.flatten(0, 1), self.table.flatten(0, 1), mode="sum")
+        return summed.view(*centre.shape, -1)
+
+    def prior(self, forecasts: Forecasts) -> Tensor:
+        """[B, T, q]: logits to be added."""
+        scales = forecasts.scales.long()
+        narrow = torch.exp(-(self.width[0][scales[..., 0]] + self.width[1][scales[..., 1]]))
+        away = (self.levels - forecasts.centre[..., None]) * narrow[..., None]
+        return -self.slope * torch.sqrt(1 + away * away)
+
+
 class SampleRNN(nn.Module):
     """The whole model; its parameters carry the checkpoint's tensor names.
 
@@ -118,6 +157,17 @@ class SampleRNN(nn.Module):
         )
         self.sample = self.sample_type(a.dim, a.frame_sizes[0], a.q_levels)
         self.offset, self.factor = network_scale(a.q_levels)
+        self.forecast = Forecasting(a.dim, a.q_levels, a.quantization) if a.forecast else None
+        if a.forecast:
+            self._begin_with_the_prior()
+
+    def _begin_with_the_prior(self) -> None:
+        """The forecast alone is better than a network's first minutes: let the network begin by leaving it alone."""
+        assert self.forecast
+        widths = np.gradient(self.forecast.levels.numpy().astype(np.float64))
+        with torch.no_grad():
+            self.sample.output.weight *= 0.1
+            self.sample.output.bias.copy_(torch.from_numpy(np.log(widths / np.exp(np.log(widths).mean()))))
 
     @property
     def _stack(self) -> list[Tier]:
@@ -132,8 +182,11 @@ class SampleRNN(nn.Module):
         """The learned state before any sound, [tier][layer] -> [batch, dim]."""
         return [[cell.h0.expand(batch, -1) for cell in tier.cells] for tier in self._stack]
 
-    def forward(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
-        """tokens uint8 [B, context + T], T a multiple of context -> (logits [B, T, q] of the last T, next state)."""
+    def forward(self, tokens: Tensor, state: State, forecasts: Forecasts | None = None) -> tuple[Tensor, State]:
+        """tokens uint8 [B, context + T], T a multiple of context -> (logits [B, T, q] of the last T, next state).
+
+        forecasts: of the last T, as tensors; needed by models that have learnt with them, and by no others.
+        """
         length = tokens.shape[1] - self.context
         scaled = (tokens[:, :-1].float() - self.offset) * self.factor
         above: Tensor | None = None
@@ -145,11 +198,15 @@ class SampleRNN(nn.Module):
             after.insert(0, last)
         assert above is not None
         recent = tokens[:, self.context - self.architecture.frame_sizes[0] : -1]
-        return self.sample(recent, above), after
+        if self.forecast is None:
+            return self.sample(recent, above), after
+        assert forecasts is not None, "this model hears forecasts"
+        logits: Tensor = self.sample(recent, above + self.forecast.heard(forecasts))
+        return logits.float() + self.forecast.prior(forecasts), after
 
-    def loss(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+    def loss(self, tokens: Tensor, state: State, forecasts: Forecasts | None = None) -> tuple[Tensor, State]:
         """(mean negative log-likelihood in nats of tokens[:, context:], next state)."""
-        logits, after = self(tokens, state)
+        logits, after = self(tokens, state, forecasts)
         targets = tokens[:, self.context :].flatten().long()
         return F.cross_entropy(logits.flatten(0, 1).float(), targets), after
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from ambientd.samplernn.checkpoint import Forecast
 from ambientd_plugins.training import families
 from ambientd_plugins.training.errors import TrainingError
 from ambientd_plugins.training.request import Request
@@ -30,6 +31,9 @@ def ask(settings: Mapping[str, Any], given: Collection[str], processes: int = 1)
     """
     _check(settings)
     asked: dict[str, Any] = {**settings, "frame_sizes": tuple(accumulate(settings["frame_sizes"], mul))}
+    # Words of the command line on the one side, the architecture's on the other.
+    asked["forecast"] = None if asked.pop("plain") else Forecast().model_dump()
+    given = {"forecast" if name == "plain" else name for name in given}
     base = families.find_base(asked["base"]) if asked["base"] else None
     if base:
         asked = families.inherit(asked, given, base)

@@ -6,7 +6,9 @@ All tokens stay in memory as uint8: an hour at 16 kHz is 58 MB, and no loader st
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +17,7 @@ from numpy.typing import NDArray
 
 from ambientd.samplernn import quantize
 from ambientd.samplernn.checkpoint import Architecture
+from ambientd.samplernn.forecast import Forecasts, forecast_track
 from ambientd_plugins.training.album import Track
 from ambientd_plugins.training.errors import AlbumError
 
@@ -24,7 +27,7 @@ HELD_OUT = 0.1
 """The share of the album that is never trained on."""
 TRACKS_FOR_A_SPLIT = 5
 """With fewer tracks than this, holding whole ones out would cost too much of the album."""
-PRIME_PLACES, PRIME_SECONDS = 4, 2.0
+PRIME_PLACES, PRIME_SECONDS = 4, 4.0
 RESET_SECONDS = (8.0, 30.0)
 """A stream jumps elsewhere after a random time in this range: state is carried, and also learnt to be started."""
 
@@ -126,6 +129,19 @@ def shares(tracks: Sequence[Tokens], sequence: int, albums: Sequence[int] = ()) 
     return share
 
 
+def forecast_tracks(tracks: Sequence[Tokens], architecture: Architecture) -> list[Forecasts]:
+    """What is known before each sample of each track; nothing for a plain SampleRNN. All cores, a minute an hour."""
+    if architecture.forecast is None:
+        return []
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(lambda track: forecast_track(track, architecture), tracks))
+
+
+def stack_forecasts(rows: Sequence[Forecasts]) -> Forecasts:
+    """[n] each -> [rows, n]."""
+    return Forecasts(np.stack([r.centre for r in rows]), np.stack([r.scales for r in rows]))
+
+
 class Streams:
     """`batch` read heads that walk the tracks side by side, jumping now and then; fully resumable.
 
@@ -150,12 +166,17 @@ class Streams:
         self.silence = quantize.silence(architecture.q_levels)
         self.rng = np.random.default_rng(seed)
         self.share = shares(tracks, sequence, albums)
+        self.forecasts = forecast_tracks(tracks, architecture)
         self.track = np.zeros(batch, np.int64)
         self.position = np.zeros(batch, np.int64)
         self.remaining = np.zeros(batch, np.int64)
 
-    def next(self) -> tuple[Tokens, NDArray[np.bool_]]:
-        """(tokens [rows, context + sequence], whether each of these streams has just jumped [rows])."""
+    def next(self) -> tuple[Tokens, NDArray[np.bool_], Forecasts | None]:
+        """(tokens [rows, context + sequence], whether each of these streams has just jumped [rows], forecasts).
+
+        The forecasts are of the last `sequence` tokens, for a model that hears some.
+        """
+        forecasts = []
         out = np.full((len(self.rows), self.context + self.sequence), self.silence, np.uint8)
         jumped = np.zeros(len(self.track), np.bool_)
         for row in range(len(self.track)):
@@ -167,9 +188,11 @@ class Streams:
                 start = int(self.position[row])
                 heard = self.tracks[self.track[row]][max(0, start - self.context) : start + self.sequence]
                 out[row - self.rows.start, -len(heard) :] = heard
+                if self.forecasts:
+                    forecasts.append(self.forecasts[self.track[row]][start : start + self.sequence])
             self.position[row] += self.sequence
             self.remaining[row] -= self.sequence
-        return out, jumped[self.rows.start : self.rows.stop]
+        return out, jumped[self.rows.start : self.rows.stop], stack_forecasts(forecasts) if forecasts else None
 
     def _jump(self, row: int) -> None:
         self.track[row] = self.rng.choice(len(self.tracks), p=self.share)

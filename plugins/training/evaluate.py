@@ -11,8 +11,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ambientd.samplernn import quantize
+from ambientd.samplernn.forecast import Forecasts
 from ambientd.samplernn.model import SampleRNN, State
-from ambientd_plugins.training.dataset import Tokens
+from ambientd_plugins.training.dataset import Tokens, forecast_tracks, stack_forecasts
+from ambientd_plugins.training.trainer import as_tensors
 
 ROWS = 32
 """Tracks heard side by side."""
@@ -50,13 +52,16 @@ def _side_by_side(model: SampleRNN, tracks: list[Tokens], heard: Callable[[int],
     lengths = np.array([len(track) for track in tracks])
     totals = np.zeros(len(tracks))
     state = model.initial_state(len(tracks))
+    known = forecast_tracks(tracks, model.architecture)
     start = 0
     while rows := int((lengths > start).sum()):
         # Whole frames: the end of a track is padded, and what is predicted of the padding is left out.
         span = model.context * max(1, min(SPAN // rows, int(lengths[0]) - start + model.context - 1) // model.context)
         tokens = np.stack([_cut(track, start, span, model) for track in tracks[:rows]])
         wanted = np.minimum(lengths[:rows] - start, span)
-        nats, state = _nats(model, torch.from_numpy(tokens).to(device), [[h[:rows] for h in tier] for tier in state])
+        forecasts = stack_forecasts([_cut_forecasts(k, start, span) for k in known[:rows]]) if known else None
+        carried = [[h[:rows] for h in tier] for tier in state]
+        nats, state = _nats(model, torch.from_numpy(tokens).to(device), carried, as_tensors(forecasts, device))
         counted = torch.arange(span) < torch.from_numpy(wanted)[:, None]
         totals[:rows] += (nats.cpu().double() * counted).sum(1).numpy()
         heard(int(wanted.sum()))
@@ -64,9 +69,9 @@ def _side_by_side(model: SampleRNN, tracks: list[Tokens], heard: Callable[[int],
     return totals.tolist()
 
 
-def _nats(model: SampleRNN, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+def _nats(model: SampleRNN, tokens: Tensor, state: State, forecasts: Forecasts | None) -> tuple[Tensor, State]:
     """(negative log-likelihood [B, T] of the last T of tokens [B, context + T], next state)."""
-    logits, after = model(tokens, state)
+    logits, after = model(tokens, state, forecasts)
     targets = tokens[:, model.context :].long()
     return F.cross_entropy(logits.float().transpose(1, 2), targets, reduction="none"), after
 
@@ -78,3 +83,8 @@ def _cut(track: Tokens, start: int, span: int, model: SampleRNN) -> Tokens:
     skipped = max(0, model.context - start)
     out[skipped : skipped + len(known)] = known
     return out
+
+
+def _cut_forecasts(known: Forecasts, start: int, span: int) -> Forecasts:
+    """[span] from `start` on, the last of them repeated where there is no track."""
+    return known[np.minimum(np.arange(start, start + span), len(known) - 1)]

@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.nn import functional as F
 
+from ambientd.samplernn.forecast import Forecasts
 from ambientd.samplernn.model import Cell, SampleMLP, SampleRNN, State
 
 COLUMNS, STEPS = 64, 512
@@ -48,8 +49,8 @@ class FastSampleRNN(SampleRNN):
     cell_type = FastCell
     sample_type = FastSampleMLP
 
-    def loss(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
-        logits, after = self(tokens, state)
+    def loss(self, tokens: Tensor, state: State, forecasts: Forecasts | None = None) -> tuple[Tensor, State]:
+        logits, after = self(tokens, state, forecasts)
         targets = tokens[:, self.context :].flatten().long()
         loss: Tensor = _CrossEntropy.apply(logits.flatten(0, 1).float(), targets)  # type: ignore[no-untyped-call]
         return loss, after

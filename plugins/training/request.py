@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ambientd.samplernn.checkpoint import Architecture
 
@@ -28,6 +29,8 @@ class Request:
     validations: int
     split: str
     seed: int
+    forecast: dict[str, Any] | None = None
+    """The architecture's; None trains a plain SampleRNN."""
     cpu_minutes: float | None = None
     albums: tuple[str, ...] = ()
     """In place of `dataset`, to make a common base."""

@@ -36,6 +36,8 @@ ABOVE_0 = click.FloatRange(0, min_open=True)
 @click.option("--quantization", type=click.Choice(["mu-law", "linear"]), default="mu-law", show_default=True)
 @click.option("--pre_emphasis", type=click.FloatRange(0, 1, max_open=True), default=0.85, show_default=True,
               help="0 is none; less hiss in quiet music.")  # fmt: skip
+@click.option("--plain", is_flag=True,
+              help="SampleRNN as published, without the forecast that holds tones.")  # fmt: skip
 @click.option("--sample_rate", type=click.IntRange(1000, 384_000), default=16_000, show_default=True,
               help="Hz; every model of a mashup shares it.")  # fmt: skip
 @click.option("--batch", type=POSITIVE, default=16, show_default=True, help="Streams walked side by side.")

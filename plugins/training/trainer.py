@@ -19,8 +19,9 @@ import torch
 from torch import Tensor, nn
 
 from ambientd.samplernn.checkpoint import Architecture
+from ambientd.samplernn.forecast import Forecasts
 from ambientd.samplernn.model import SampleRNN, State
-from ambientd_plugins.training.dataset import Split, Streams, Tokens
+from ambientd_plugins.training.dataset import Split, Streams, Tokens, forecast_tracks
 from ambientd_plugins.training.distributed import ALONE, Team
 from ambientd_plugins.training.fast import FastSampleRNN
 
@@ -64,14 +65,16 @@ class _WayToLoss(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, tokens: Tensor, fresh: Tensor, hidden: State) -> tuple[Tensor, State]:
+    def forward(
+        self, tokens: Tensor, fresh: Tensor, hidden: State, forecasts: Forecasts | None
+    ) -> tuple[Tensor, State]:
         """tokens uint8 [B, context + T]; fresh bool [B, 1]: these rows start from the learned first state."""
         first = self.model.initial_state(len(tokens))
         state = [
             [torch.where(fresh, new, old) for new, old in zip(*tier, strict=True)]
             for tier in zip(first, hidden, strict=True)
         ]
-        return self.model.loss(tokens, state)
+        return self.model.loss(tokens, state, forecasts)
 
 
 class Trainer:
@@ -116,10 +119,9 @@ class Trainer:
         self.failed_in_a_row = 0
 
     def _make_optimiser(self) -> torch.optim.Optimizer:
-        groups = [
-            {"params": list(self.model.sample.parameters()), "share": 1.0},
-            {"params": list(self.model.tiers.parameters()), "share": FRAME_TIER_RATE},
-        ]
+        slow = list(self.model.tiers.parameters())
+        fast = [*self.model.sample.parameters(), *(self.model.forecast.parameters() if self.model.forecast else ())]
+        groups = [{"params": fast, "share": 1.0}, {"params": slow, "share": FRAME_TIER_RATE}]
         return torch.optim.Adam(groups, self.recipe.learning_rate, betas=(0.9, 0.99), foreach=True)
 
     @property
@@ -141,11 +143,13 @@ class Trainer:
     def train_step(self) -> float:
         """One update; returns its loss in bits per sample (NaN: the update was skipped)."""
         started, cpu = time.perf_counter(), time.process_time()
-        tokens, jumped = (torch.from_numpy(a).to(self.device) for a in self.streams.next())
+        read, jumps, known = self.streams.next()
+        tokens, jumped = (torch.from_numpy(a).to(self.device) for a in (read, jumps))
+        forecasts = as_tensors(known, self.device)
         self._schedule()
         self.optimiser.zero_grad()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
-            loss, after = self.way_to_loss(tokens, jumped[:, None], self.hidden)
+            loss, after = self.way_to_loss(tokens, jumped[:, None], self.hidden, forecasts)
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.weights, CLIP, foreach=True)
         seconds = time.perf_counter() - started + self._updating[0] if self.team.leads else 0.0
@@ -243,14 +247,29 @@ def validation_bits(model: SampleRNN, tracks: list[Tokens], sequence: int, most:
     """Bits per sample over at most `most` samples of `tracks`, state carried along `batch` parallel stretches."""
     total, count = 0.0, 0
     state = model.initial_state(batch)
-    for tokens in _stretches(np.concatenate(tracks), model.context, sequence, most, batch):
-        loss, state = model.loss(torch.from_numpy(tokens).to(state[0][0].device), state)
+    whole, device = np.concatenate(tracks), state[0][0].device
+    known = (forecast_tracks([whole], model.architecture) or [None])[0]
+    for tokens, forecasts in _stretches(whole, known, model.context, sequence, most, batch):
+        loss, state = model.loss(torch.from_numpy(tokens).to(device), state, as_tensors(forecasts, device))
         total, count = total + loss.item(), count + 1
     return total / max(1, count) * BITS
 
 
-def _stretches(whole: Tokens, context: int, sequence: int, most: int, batch: int) -> Iterator[Tokens]:
+def _stretches(
+    whole: Tokens, known: Forecasts | None, context: int, sequence: int, most: int, batch: int
+) -> Iterator[tuple[Tokens, Forecasts | None]]:
     per_row = (len(whole) - context) // batch
     for start in range(0, max(1, min(per_row, most // batch) - sequence + 1), sequence):
-        rows = [whole[r * per_row + start :][: context + sequence] for r in range(batch)]
-        yield np.stack([np.pad(r, (context + sequence - len(r), 0), mode="edge") for r in rows])
+        places = [
+            range(r * per_row + start, min(r * per_row + start + context + sequence, len(whole))) for r in range(batch)
+        ]
+        # Where the music is shorter than that, its first sample goes on before it.
+        padded = np.stack([np.pad(np.array(p), (context + sequence - len(p), 0), mode="edge") for p in places])
+        yield whole[padded], known[padded[:, context:]] if known else None
+
+
+def as_tensors(forecasts: Forecasts | None, device: torch.device) -> Forecasts | None:
+    """Arrays as tensors on `device`."""
+    if forecasts is None:
+        return None
+    return Forecasts(*(torch.from_numpy(a).to(device) for a in (forecasts.centre, forecasts.scales)))
