@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import weight_norm
 
-from ambientd.samplernn.checkpoint import Architecture
+from ambientd.samplernn.checkpoint import Architecture, Forecast
 from ambientd.samplernn.quantize import network_scale
 from ambientd_plugins.training import dataset
 from ambientd_plugins.training.chunks import read_dataset
@@ -91,8 +91,8 @@ class Textbook(nn.Module):
         """[tier][layer] -> [batch, dim]"""
         return [[h.expand(batch, -1) for h in tier.h0] for tier in self.stack]
 
-    def forward(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
-        """tokens uint8 [B, context + T] -> (logits [B, T, q] of the last T, next state)."""
+    def forward(self, tokens: Tensor, state: State, forecasts: None = None) -> tuple[Tensor, State]:
+        """tokens uint8 [B, context + T] -> (logits [B, T, q] of the last T, next state). It hears no forecasts."""
         length = tokens.shape[1] - self.context
         scaled = (tokens[:, :-1].float() - self.offset) * self.factor
         above: Tensor | None = None
@@ -187,6 +187,7 @@ def tokens_of(album: Path, options: argparse.Namespace) -> tuple[Architecture, S
         n_rnn=options.n_rnn,
         pre_emphasis=options.pre_emphasis,
         album_gain=gain,
+        forecast=Forecast() if options.who == "ours" else None,
     )
     tokens = [dataset.tokenise(track, dc, architecture) for track in tracks]
     cuts = [round(len(t) * (1 - dataset.HELD_OUT)) for t in tokens]

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import torch
 
-from ambientd.samplernn.checkpoint import Architecture
+from ambientd.samplernn.checkpoint import Architecture, Forecast
 from ambientd_plugins.training.dataset import Split, Tokens
 from ambientd_plugins.training.trainer import Recipe, Trainer
 
@@ -56,7 +56,7 @@ def measure(dim: int, batch: int, threads: int, seconds: float) -> Measurement:
     """Train on synthetic music for `seconds` after a warm-up. threads: 0 is PyTorch's own choice."""
     if threads:
         torch.set_num_threads(threads)
-    architecture = Architecture(dim=dim, frame_sizes=(16, 64), n_rnn=2)
+    architecture = Architecture(dim=dim, frame_sizes=(16, 64), n_rnn=2, forecast=Forecast())
     data = Split([synthetic_music()], [])
     recipe = Recipe(batch=batch, sequence=SEQUENCE, learning_rate=1e-3, steps=1_000_000, minutes=None, seed=1)
     trainer = Trainer(architecture, SAMPLE_RATE, data, recipe)
@@ -88,11 +88,11 @@ def operations_per_sample(architecture: Architecture) -> float:
     """Multiplications and additions, of matrix products alone, that one sample costs a training step.
 
     Every matrix once per step of its tier, forward and backward. The look-up of the last samples is a sum of
-    table rows, no product, and counts nothing.
+    table rows, no product, and counts nothing; so does the forecast, made before the training begins.
     """
     products = 0.0
     for name, shape in architecture.shapes().items():
-        if len(shape) == 2:
+        if len(shape) == 2 and not name.startswith("forecast."):
             tier = int(name.split(".")[1]) if name.startswith("tiers.") else None
             products += math.prod(shape) / (1 if tier is None else architecture.frame_sizes[tier])
     return 2 * products * (1 + BACKWARD)

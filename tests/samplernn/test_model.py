@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from ambientd.samplernn.checkpoint import Architecture
+from ambientd.samplernn.checkpoint import Architecture, Forecast
+from ambientd.samplernn.forecast import Forecasts, forecast_track, nearest
 from ambientd.samplernn.model import SampleRNN
+from ambientd.samplernn.quantize import decode_table
 
 
 def make(seed=0, **kw):
@@ -90,3 +92,28 @@ def test_any_number_of_tiers(frame_sizes):
     logits, state = model(tokens, model.initial_state(1))
     assert logits.shape == (1, 2 * model.context, 32)
     assert len(state) == len(frame_sizes)
+
+
+@torch.no_grad()
+def test_a_forecast_is_three_more_tokens_and_a_prior_around_it():
+    hearing = make(forecast=Forecast(orders=(32, 16), rates=(0.02, 0.01)), q_levels=256)
+    tokens = np.random.default_rng(3).integers(90, 160, hearing.context + 64).astype(np.uint8)
+    plain = make(q_levels=256)
+    plain.load_state_dict({n: p for n, p in hearing.state_dict().items() if not n.startswith("forecast")})
+    known = forecast_track(tokens, hearing.architecture)[hearing.context :]
+    forecasts = Forecasts(torch.from_numpy(known.centre)[None], torch.from_numpy(known.scales)[None])
+    # With nothing in the three tables, all that is added to a plain model is the prior.
+    hearing.forecast.table.zero_()
+    batch = torch.from_numpy(tokens)[None]
+    added = hearing(batch, hearing.initial_state(1), forecasts)[0] - plain(batch, plain.initial_state(1))[0]
+    levels, width, t = decode_table(256, "mu-law"), hearing.forecast.width.exp(), 40
+    fast, slow = known.scales[t]
+    away = (levels - known.centre[t]) / float(width[0, fast] * width[1, slow])
+    np.testing.assert_allclose(added[0, t].numpy(), -np.sqrt(1 + away**2), rtol=1e-3, atol=1e-3)
+    assert added[0, t].argmax() == nearest(known.centre[t : t + 1], levels)[0]
+
+
+def test_without_its_forecasts_a_model_that_hears_them_refuses():
+    hearing = make(forecast=Forecast(orders=(32,), rates=(0.02,)))
+    with pytest.raises(AssertionError, match="forecasts"):
+        hearing(torch.zeros(1, hearing.context + 16, dtype=torch.uint8), hearing.initial_state(1))

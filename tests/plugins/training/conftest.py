@@ -42,6 +42,7 @@ def request_for():
             "dim": 16, "frame_sizes": (4, 8), "n_rnn": 1, "q_levels": 256, "quantization": "mu-law",
             "pre_emphasis": 0.85, "sample_rate": RATE, "batch": 4, "sequence": 256, "learning_rate": 0.006,
             "steps": 30, "minutes": None, "validations": 2, "split": "auto", "seed": 1, "listen": 0.0,
+            "forecast": {"orders": [64, 16], "rates": [0.01, 0.01]},
         }  # fmt: skip
         return Request(**(settings | where | changes))
 

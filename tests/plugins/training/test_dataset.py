@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from ambientd.samplernn.checkpoint import Architecture
+from ambientd.samplernn.checkpoint import Architecture, Forecast
+from ambientd.samplernn.forecast import forecast_track
 from ambientd_plugins.training import dataset
 from ambientd_plugins.training.album import Track
 from ambientd_plugins.training.errors import AlbumError
@@ -51,10 +52,24 @@ def test_rows_of_two_processes_are_those_of_one():
     whole = streams(tracks)
     parts = [dataset.Streams(tracks, 4, 64, ARCHITECTURE, 100, 3, rows) for rows in (range(2), range(2, 4))]
     for _ in range(20):
-        tokens, jumped = whole.next()
-        (a, jumped_a), (b, jumped_b) = (part.next() for part in parts)
+        tokens, jumped, forecasts = whole.next()
+        assert forecasts is None
+        (a, jumped_a, _), (b, jumped_b, _) = (part.next() for part in parts)
         assert np.array_equal(tokens, np.concatenate([a, b]))
         assert np.array_equal(jumped, np.concatenate([jumped_a, jumped_b]))
+
+
+def test_forecasts_go_along_with_the_samples_they_are_of():
+    hearing = ARCHITECTURE.model_copy(update={"forecast": Forecast(orders=(32,), rates=(0.01,))})
+    tracks = numbered(5000, 3000)
+    walk = dataset.Streams(tracks, 4, 64, hearing, 100, 3)
+    known = [forecast_track(track, hearing) for track in tracks]
+    for _ in range(10):
+        _, _, forecasts = walk.next()
+        for row, (track, end) in enumerate(zip(walk.track, walk.position, strict=True)):
+            wanted = known[track][end - 64 : end]
+            assert np.array_equal(forecasts.centre[row], wanted.centre)
+            assert np.array_equal(forecasts.scales[row], wanted.scales)
 
 
 def streams(tracks, seed=3, batch=4):
@@ -63,10 +78,10 @@ def streams(tracks, seed=3, batch=4):
 
 def test_streams_walk_on_and_hear_what_came_before():
     walk = streams(numbered(50_000, 30_000))
-    before, _ = walk.next()
+    before, _, _ = walk.next()
     jumps = 0
     for _ in range(60):
-        tokens, jumped = walk.next()
+        tokens, jumped, _ = walk.next()
         for row in np.flatnonzero(~jumped):
             assert np.array_equal(tokens[row, :8], before[row, -8:])
             assert np.array_equal((tokens[row, 1:].astype(int) - tokens[row, :-1]) % 256, np.full(71, 7))
@@ -88,7 +103,7 @@ def test_streams_go_on_as_if_never_stopped():
 
 
 def test_a_track_of_one_sequence_still_trains():
-    tokens, jumped = streams(numbered(64)).next()
+    tokens, jumped, _ = streams(numbered(64)).next()
     assert jumped.all()
     assert (tokens[:, :8] == 128).all()
 

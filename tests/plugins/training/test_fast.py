@@ -3,9 +3,11 @@
 import pytest
 import torch
 
-from ambientd.samplernn.checkpoint import Architecture
+from ambientd.samplernn.checkpoint import Architecture, Forecast
 from ambientd.samplernn.model import SampleRNN
+from ambientd_plugins.training.dataset import forecast_tracks, stack_forecasts
 from ambientd_plugins.training.fast import FastSampleRNN
+from ambientd_plugins.training.trainer import CPU, as_tensors
 
 
 @pytest.mark.parametrize(
@@ -14,6 +16,13 @@ from ambientd_plugins.training.fast import FastSampleRNN
         {"dim": 24, "frame_sizes": (4, 8), "n_rnn": 2, "q_levels": 32},
         {"dim": 70, "frame_sizes": (3, 6, 12), "n_rnn": 1, "q_levels": 256},
         {"dim": 64, "frame_sizes": (16,), "n_rnn": 3, "q_levels": 64},
+        {
+            "dim": 16,
+            "frame_sizes": (4, 8),
+            "n_rnn": 1,
+            "q_levels": 32,
+            "forecast": Forecast(orders=(16,), rates=(0.02,)),
+        },
     ],
 )
 def test_it_is_the_plain_model(shape):
@@ -22,12 +31,13 @@ def test_it_is_the_plain_model(shape):
     fast.load_state_dict(plain.state_dict())
     q = shape["q_levels"]
     tokens = torch.randint(0, q, (3, plain.context + 4 * plain.context), dtype=torch.uint8)
+    forecasts = known(plain.architecture, tokens.numpy())
     results = []
     for model in (plain, fast):
-        _, state = model.loss(tokens, model.initial_state(3))
-        loss, after = model.loss(tokens, [[h.detach() for h in tier] for tier in state])
+        _, state = model.loss(tokens, model.initial_state(3), forecasts)
+        loss, after = model.loss(tokens, [[h.detach() for h in tier] for tier in state], forecasts)
         (loss + sum(h.square().sum() for tier in after for h in tier)).backward()
-        first, _ = model.loss(tokens, model.initial_state(3))
+        first, _ = model.loss(tokens, model.initial_state(3), forecasts)
         first.backward()
         results.append((loss, after, {n: p.grad for n, p in model.named_parameters()}))
     (loss, after, grads), (fast_loss, fast_after, fast_grads) = results
@@ -37,3 +47,10 @@ def test_it_is_the_plain_model(shape):
             assert torch.allclose(h, fast_h, atol=1e-6)
     for name, grad in grads.items():
         assert torch.allclose(grad, fast_grads[name], rtol=1e-3, atol=1e-5 * float(grad.abs().max() + 1e-3)), name
+
+
+def known(architecture, rows):
+    """Forecasts of all but the context of each of `rows`."""
+    found = forecast_tracks(list(rows), architecture)
+    context = architecture.frame_sizes[-1]
+    return as_tensors(stack_forecasts([f[context:] for f in found]), CPU) if found else None
