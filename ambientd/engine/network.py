@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ambientd.arrays import Floats
+from ambientd.samplernn.checkpoint import Architecture
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,16 @@ class Tier:
 
 
 @dataclass(frozen=True)
+class Forecast:
+    """What the sample tier makes of the forecast of `samplernn.forecast`, whose filters `architecture` describes."""
+
+    architecture: Architecture
+    table: Floats  # [3, 256, D]
+    width: Floats  # [2, 256], logarithms
+    slope: float
+
+
+@dataclass(frozen=True)
 class Network:
     """The whole SampleRNN."""
 
@@ -45,17 +56,20 @@ class Network:
     hidden_bias: Floats  # [D]
     output_weight: Floats  # [q, D]
     output_bias: Floats  # [q]
+    forecast: Forecast | None
 
     @classmethod
-    def from_tensors(cls, frame_sizes: tuple[int, ...], n_rnn: int, tensors: Mapping[str, Floats]) -> Network:
+    def from_tensors(cls, architecture: Architecture, tensors: Mapping[str, Floats]) -> Network:
         """Group a checkpoint's tensors; their shapes were checked when the file was read."""
+        sizes = architecture.frame_sizes
         return cls(
-            tiers=tuple(_tier(k, frame_sizes, n_rnn, tensors) for k in range(len(frame_sizes))),
+            tiers=tuple(_tier(k, sizes, architecture.n_rnn, tensors) for k in range(len(sizes))),
             table=tensors["sample.table"],
             hidden_weight=tensors["sample.hidden.weight"],
             hidden_bias=tensors["sample.hidden.bias"],
             output_weight=tensors["sample.output.weight"],
             output_bias=tensors["sample.output.bias"],
+            forecast=_forecast(architecture, tensors) if architecture.forecast else None,
         )
 
     @property
@@ -70,6 +84,11 @@ class Network:
     def context(self) -> int:
         """How many past tokens the model hears: the longest frame."""
         return self.tiers[-1].frame_size
+
+
+def _forecast(architecture: Architecture, tensors: Mapping[str, Floats]) -> Forecast:
+    slope = float(tensors["forecast.slope"][0])
+    return Forecast(architecture, tensors["forecast.table"], tensors["forecast.width"], slope)
 
 
 def _tier(k: int, frame_sizes: tuple[int, ...], n_rnn: int, tensors: Mapping[str, Floats]) -> Tier:

@@ -16,7 +16,7 @@ from ambientd.arrays import Floats, Tokens
 from ambientd.engine.kernels import plan
 from ambientd.engine.kernels.emit import aligned
 from ambientd.engine.kernels.matrices import Format, activation_floats, padded
-from ambientd.engine.kernels.packing import PackedNetwork
+from ambientd.engine.kernels.packing import PackedForecast, PackedNetwork
 from ambientd.engine.kernels.selftest import choose
 from ambientd.engine.kernels.streams import noise_key, splitmix64, stream_key
 from ambientd.engine.network import Network
@@ -51,6 +51,8 @@ class Voice:
         self._place_buffers()
         self._place_signal()
         self._place_states()
+        if packed.forecast:
+            self._forecaster = self._place_forecaster(packed.forecast)
 
     def _buffer(self, size: int) -> Floats:
         self._kept.append(aligned(size))
@@ -100,6 +102,15 @@ class Voice:
                 row[plan.STATE] = self._initial_state(h0)
             place[plan.HELD] = self._initial_state(states[-1])
 
+    def _place_forecaster(self, packed: PackedForecast) -> NDArray[np.int64]:
+        """Its rows, which have all that it knows; weights and inputs are buffers."""
+        rows = np.concatenate((packed.row, packed.stages.ravel()))
+        for stage in rows[plan.FORECASTER_FIELDS :].reshape(-1, plan.STAGE_FIELDS):
+            stage[plan.TAPS] = self._buffer(int(stage[plan.ORDER])).ctypes.data
+            stage[plan.INPUTS] = self._buffer(int(stage[plan.ORDER]) + plan.SLACK).ctypes.data
+        self.row[plan.FORECASTER] = rows.ctypes.data
+        return rows
+
     def _initial_state(self, h0: Floats) -> int:
         """Address of an activation of its own."""
         state = self._buffer(activation_floats(self.packed.dim))
@@ -137,8 +148,7 @@ def pack(checkpoint: Checkpoint, format: Format | None = None) -> PackedNetwork:
 
 
 def network_of(checkpoint: Checkpoint) -> Network:
-    a = checkpoint.card.architecture
-    return Network.from_tensors(a.frame_sizes, a.n_rnn, checkpoint.tensors)
+    return Network.from_tensors(checkpoint.card.architecture, checkpoint.tensors)
 
 
 class VoiceLoader:

@@ -15,9 +15,12 @@ def random_checkpoint(architecture: Architecture, seed: int = 0, sample_rate: in
     rng = np.random.default_rng(seed)
     tensors = {}
     for name, shape in architecture.shapes().items():
-        scale = 0.1 if len(shape) == 1 else 0.3 if name == "sample.table" else shape[1] ** -0.5
+        scale = 0.1 if len(shape) == 1 else 0.3 if name.endswith(".table") else shape[1] ** -0.5
         tensors[name] = (rng.standard_normal(shape) * scale).astype(np.float32)
     tensors["sample.output.weight"] *= 3
+    if architecture.forecast:
+        tensors["forecast.width"] -= 1
+        tensors["forecast.slope"] += 1
     prime = rng.integers(0, architecture.q_levels, (2, 4 * architecture.frame_sizes[-1]), np.uint8)
     return Checkpoint(f"random-{seed}", Card(architecture=architecture, sample_rate=sample_rate), tensors, prime)
 

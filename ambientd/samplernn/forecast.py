@@ -31,6 +31,8 @@ HORIZONS = (32, 512)
 FIRST_ERROR, LEAST_ERROR = 0.01, 2e-5
 LEAST_POWER = 1e-6
 """Per tap, added to a filter's energy: near silence it must not learn from rounding."""
+LANES = 64
+"""Sums that a product of two vectors is taken in: every processor can, so a forecast is the same on all of them."""
 WILD = 8.0
 """A filter whose forecast is beyond this, or not finite, starts over: a voice may never end in NaN."""
 
@@ -76,6 +78,16 @@ def magnitudes() -> Floats:
     return np.asarray((values[1:] + values[:-1]) / 2, np.float32)
 
 
+def dot(a: Floats, b: Floats) -> np.float32:
+    """a . b, float32, in the order that the kernel keeps too: by lanes, then the upper half of them onto the lower."""
+    products = np.zeros(-(-len(a) // LANES) * LANES, np.float32)
+    np.multiply(a, b, out=products[: len(a)])
+    sums = products.reshape(-1, LANES).sum(axis=0)
+    while len(sums) > 1:
+        sums = sums[: len(sums) // 2] + sums[len(sums) // 2 :]
+    return np.float32(sums[0])
+
+
 class Forecaster:
     """One voice's filters."""
 
@@ -100,15 +112,15 @@ class Forecaster:
         for k, (order, rate) in enumerate(zip(self._forecast.orders, self._forecast.rates, strict=True)):
             heard = self._heard[k]
             left = np.float32(rest - self._parts[k])
-            self._weights[k] += np.float32(rate * left / (self._energy[k] + LEAST_POWER * order)) * heard
+            self._weights[k] += np.float32(rate * float(left) / (self._energy[k] + LEAST_POWER * order)) * heard
             self._energy[k] = max(0.0, self._energy[k] + float(rest) ** 2 - float(heard[0]) ** 2)
             self._heard[k] = np.append(heard[1:], rest)
             rest = left
         self.errors += (abs(rest) - self.errors) / np.array(HORIZONS, np.float32)
-        self._parts = np.array([w @ h for w, h in zip(self._weights, self._heard, strict=True)], np.float32)
+        self._parts = np.array([dot(w, h) for w, h in zip(self._weights, self._heard, strict=True)], np.float32)
         if not np.all(np.abs(self._parts) <= WILD):
             self._start_over()
-        self.centre = np.clip(self._parts.sum(dtype=np.float32), np.float32(-1), np.float32(1))
+        self.centre = np.clip(sum(self._parts, np.float32(0)), np.float32(-1), np.float32(1))
 
     def tokens(self) -> tuple[int, int, int]:
         """The forecast and the two sizes of recent errors, as rows of `forecast.table`."""

@@ -27,8 +27,7 @@ def make_checkpoint() -> MakeCheckpoint:
 def make_network(make_checkpoint) -> Callable[..., Network]:
     def make(**architecture) -> Network:
         checkpoint = make_checkpoint(**architecture)
-        a = checkpoint.card.architecture
-        return Network.from_tensors(a.frame_sizes, a.n_rnn, checkpoint.tensors)
+        return Network.from_tensors(checkpoint.card.architecture, checkpoint.tensors)
 
     return make
 

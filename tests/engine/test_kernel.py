@@ -22,7 +22,8 @@ from ambientd.engine.kernels.streams import stream_key, uniform
 from ambientd.engine.voice import Voice, network_of, pack
 from ambientd.engine.warm import random_checkpoint
 from ambientd.errors import DaemonError
-from ambientd.samplernn.checkpoint import Architecture
+from ambientd.samplernn.checkpoint import Architecture, Forecast
+from ambientd.samplernn.forecast import Forecaster
 from ambientd.samplernn.quantize import decode
 from ambientd.types import BLOCK, Mix
 
@@ -31,8 +32,18 @@ SHAPES = {
     "two tiers": {"dim": 64, "frame_sizes": (16, 64), "n_rnn": 2, "q_levels": 256},
     "two small tiers": {"dim": 1, "frame_sizes": (2, 6), "n_rnn": 1, "q_levels": 16},
     "three tiers": {"dim": 70, "frame_sizes": (6, 18, 36), "n_rnn": 2, "q_levels": 100},
+    "forecast": {"dim": 64, "frame_sizes": (16, 64), "n_rnn": 1, "forecast": Forecast()},
+    "forecast in odd stages": {
+        "dim": 33,
+        "frame_sizes": (4, 8),
+        "n_rnn": 1,
+        "q_levels": 100,
+        "quantization": "linear",
+        "forecast": Forecast(orders=(16, 400, 112, 64, 16, 32, 16, 16), rates=(0.02, *[0.004] * 7)),
+    },
 }
-FREE_RUN = 2000
+SHORT = Forecast(orders=(48, 16), rates=(0.01, 0.002))
+FREE_RUN = 2048
 FORCED = 3072
 
 
@@ -109,11 +120,12 @@ def mixing() -> list[Mix]:
     return mixes
 
 
-def test_mixed_voices_are_the_references():
+@pytest.mark.parametrize("forecasts", [(None, None), (Forecast(), None), (None, SHORT), (SHORT, Forecast())])
+def test_mixed_voices_are_the_references(forecasts):
     checkpoints = [
-        random_checkpoint(Architecture(dim=20, frame_sizes=(4, 8), n_rnn=2), 0),
+        random_checkpoint(Architecture(dim=20, frame_sizes=(4, 8), n_rnn=2, forecast=forecasts[0]), 0),
         random_checkpoint(Architecture(dim=65, frame_sizes=(3, 9, 18), n_rnn=1), 1),
-        random_checkpoint(Architecture(dim=8, frame_sizes=(16,), n_rnn=1), 2),
+        random_checkpoint(Architecture(dim=8, frame_sizes=(16,), n_rnn=1, forecast=forecasts[1]), 2),
     ]
     taus = (1.0, 0.8, 1.2)
     for n, tau in enumerate(taus):
@@ -128,6 +140,77 @@ def test_mixed_voices_are_the_references():
         render_block(voices, ramp)
     for voice, drawn in zip(voices, tokens, strict=True):
         assert drawn.tolist() == voice.tokens[-len(drawn) :]
+
+
+def test_a_forecast_is_of_what_the_voice_hears():
+    """One voice takes another's samples for its own past, and then is alone again: its filters heard them all."""
+    checkpoints = [random_checkpoint(Architecture(dim=8, frame_sizes=(4,), n_rnn=1, forecast=SHORT), n) for n in (0, 1)]
+    bank = bank_of(*checkpoints)
+    mixes = [Mix.solo(2, 1) for _ in range(6)]
+    for n, mix in enumerate(mixes):
+        mix.gains[:] = 1
+        mix.history[1] = 0 if 1 <= n < 4 else 1
+    tokens, _ = free_run(bank, mixes)
+    first, last = 2 * BLOCK - 1, 5 * BLOCK - 1  # a block later than asked: the voice fades out on its old past
+    heard = np.concatenate((tokens[1, :first], tokens[0, first:last], tokens[1, last:-1]))
+    truth = Forecaster(checkpoints[1].card.architecture)
+    for token in heard:
+        truth.hear(token)
+    assert (tokens[0] != tokens[1]).any()
+    assert centre(bank.detach(1)) == truth.centre != 0
+
+
+def centre(voice):
+    """What the voice expects next."""
+    return voice._forecaster.view(np.float64)[plan.CENTRE]
+
+
+def test_a_voice_that_leaves_and_comes_back_forecasts_on():
+    checkpoint = random_checkpoint(Architecture(dim=8, frame_sizes=(4,), n_rnn=1, forecast=SHORT))
+    mixes = [Mix.solo(2, 1)] * 4
+    expected, _ = free_run(bank_of(checkpoint, checkpoint), 2 * mixes)
+    leaving = bank_of(checkpoint, checkpoint)
+    free_run(leaving, mixes)
+    moved = Bank(2, 1)
+    moved.ramp.advance(mixes[0])
+    for slot in (0, 1):
+        moved.attach(slot, leaving.detach(slot))
+    tokens, _ = free_run(moved, mixes)
+    np.testing.assert_array_equal(tokens[0], expected[0, 4 * BLOCK :])
+
+
+def square(period):
+    """At full scale, and then silence."""
+    wave = np.where(np.arange(6000) // period % 2, 255, 0)
+    return np.concatenate((wave, np.full(3000, 128), wave[:1000])).astype(np.uint8)
+
+
+def clicks():
+    """At full scale, in almost silence; the last token but one is a click."""
+    noise = np.random.default_rng(0).integers(127, 130, 762, np.uint8)
+    noise[::40] = 255
+    return noise
+
+
+UNSTABLE = Forecast(orders=(16, 16), rates=(0.999, 0.999))
+
+
+@pytest.mark.parametrize(
+    ("tokens", "forecast", "starts_over"),
+    [*((square(period), Forecast(), False) for period in (1, 2, 50, 3000)), (clicks(), UNSTABLE, True)],
+)
+def test_no_sound_ends_in_nan(tokens, forecast, starts_over):
+    checkpoint = random_checkpoint(Architecture(dim=8, frame_sizes=(4,), n_rnn=1, forecast=forecast))
+    bank, truth = bank_of(checkpoint), Forecaster(checkpoint.card.architecture)
+    for start in range(0, len(tokens), BLOCK):
+        part = tokens[start : start + BLOCK]
+        logits = np.zeros((1, len(part), 256), np.float32)
+        bank.force(0, part, logits)
+        assert np.isfinite(logits).all()
+    for token in tokens[:-1]:
+        truth.hear(token)
+    assert centre(bank.detach(0)) == truth.centre
+    assert (truth.centre == 0) == starts_over
 
 
 def test_a_silent_listener_repeats_what_it_hears():

@@ -19,10 +19,11 @@ from ambientd.engine.kernels.reference import teacher_forced
 from ambientd.engine.kernels.reference_int8 import int8_network
 from ambientd.engine.voice import Voice, network_of, pack
 from ambientd.engine.warm import random_checkpoint
-from ambientd.samplernn.checkpoint import Architecture
+from ambientd.samplernn.checkpoint import Architecture, Forecast
 from ambientd.types import BLOCK, Mix
 
 FORMATS = [Format.of("fp32", "portable"), Format.of("bf16", "portable")]
+FORECAST = Forecast(orders=(80, 16), rates=(0.01, 0.002))
 INT8 = [Format.of("int8", path) for path in SUPPORTED]
 
 
@@ -36,6 +37,7 @@ def architectures(draw):
         frame_sizes=tuple(sizes),
         n_rnn=draw(st.integers(1, 3)),
         q_levels=draw(st.integers(16, 256)),
+        forecast=draw(st.sampled_from((None, FORECAST))),
     )
 
 
@@ -91,12 +93,12 @@ def test_int8_stays_near_fp32(format):
     assert 1e-6 < (p * np.log(p / q)).sum(axis=1).mean() < 3e-3
 
 
-@given(st.integers(1, 9), st.integers(0, 100))
+@given(st.integers(1, 9), st.integers(0, 100), st.sampled_from((None, FORECAST)))
 @settings(max_examples=20, deadline=None, derandomize=True)
-def test_a_batch_changes_no_bit(count, seed):
+def test_a_batch_changes_no_bit(count, seed, forecast):
     """Voices of one checkpoint, and one of another between them: each as if it were alone."""
-    architecture = Architecture(dim=70, frame_sizes=(4, 12), n_rnn=2)
-    checkpoints = [random_checkpoint(architecture, seed) for seed in (0, 1)]
+    architectures = [Architecture(dim=70, frame_sizes=(4, 12), n_rnn=2, forecast=each) for each in (forecast, None)]
+    checkpoints = [random_checkpoint(architecture, seed) for seed, architecture in enumerate(architectures)]
     for format in (FORMATS[0], *INT8):
         shared = [pack(checkpoint, format) for checkpoint in checkpoints]
         which = np.random.default_rng(seed).integers(0, 2, count)

@@ -12,7 +12,8 @@ from ambientd.engine.kernels.reference import draw, teacher_forced
 from ambientd.engine.kernels.streams import stream_key, uniform
 from ambientd.engine.network import Network
 from ambientd.engine.warm import random_checkpoint
-from ambientd.samplernn.checkpoint import Architecture
+from ambientd.samplernn.checkpoint import Architecture, Forecast
+from ambientd.samplernn.forecast import Forecaster, Forecasts
 from ambientd.samplernn.model import SampleRNN
 from ambientd.samplernn.quantize import silence
 
@@ -27,6 +28,7 @@ def architectures(draw):
         frame_sizes=tuple(sizes),
         n_rnn=draw(st.integers(1, 3)),
         q_levels=draw(st.integers(2, 256)),
+        forecast=draw(st.sampled_from((None, Forecast(orders=(80, 16), rates=(0.01, 0.002))))),
     )
 
 
@@ -39,10 +41,21 @@ def test_teacher_forced_logits_are_those_of_the_torch_model(architecture, seed):
     q = architecture.q_levels
     tokens = np.random.default_rng(seed).integers(0, q, 3 * model.context, np.uint8)
     past = np.full(model.context, silence(q), np.uint8)
+    forecasts = known_before(tokens, architecture) if architecture.forecast else None
     with torch.no_grad():
-        truth, _ = model(torch.from_numpy(np.concatenate((past, tokens)))[None], model.initial_state(1))
-    network = Network.from_tensors(architecture.frame_sizes, architecture.n_rnn, checkpoint.tensors)
+        truth, _ = model(torch.from_numpy(np.concatenate((past, tokens)))[None], model.initial_state(1), forecasts)
+    network = Network.from_tensors(architecture, checkpoint.tensors)
     np.testing.assert_allclose(teacher_forced(network, tokens), truth[0].numpy(), atol=1e-4)
+
+
+def known_before(tokens, architecture):
+    """The reference's own forecasts as a batch: those of training round otherwise, and another token would tell."""
+    forecaster, centres, scales = Forecaster(architecture), [], []
+    for token in tokens:
+        centres.append(forecaster.centre)
+        scales.append(forecaster.tokens()[1:])
+        forecaster.hear(token)
+    return Forecasts(torch.tensor(np.array(centres))[None], torch.tensor(scales, dtype=torch.uint8)[None])
 
 
 def test_draws_follow_the_distribution():

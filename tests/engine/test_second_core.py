@@ -15,7 +15,7 @@ from ambientd.engine.kernels.matrices import Matrix, activation
 from ambientd.engine.second_core import LONGEST_REST, REST, TRIAL, Policy, SecondCore, idle_cores
 from ambientd.engine.voice import Voice, pack
 from ambientd.engine.warm import random_checkpoint
-from ambientd.samplernn.checkpoint import Architecture
+from ambientd.samplernn.checkpoint import Architecture, Forecast
 from ambientd.types import BLOCK, Mix
 
 BLOCKS = 12
@@ -50,7 +50,7 @@ SHAPES = [
     {"dim": 64, "frame_sizes": (4, 12), "n_rnn": 2},
     {"dim": 700, "frame_sizes": (16, 64), "n_rnn": 1},
     {"dim": 130, "frame_sizes": (300,), "n_rnn": 2},
-    {"dim": 65, "frame_sizes": (2, 8, 32), "n_rnn": 1},
+    {"dim": 65, "frame_sizes": (2, 8, 32), "n_rnn": 1, "forecast": Forecast(orders=(64, 16), rates=(0.01, 0.002))},
 ]
 
 

@@ -95,6 +95,12 @@ def floats_at(typingctx, address):
 
 
 @intrinsic
+def doubles_at(typingctx, address):
+    """A C pointer to float64 at an int64 address."""
+    return _pointer(types.float64)
+
+
+@intrinsic
 def bytes_at(typingctx, address):
     """A C pointer to uint8 at an int64 address."""
     return _pointer(types.uint8)
@@ -122,6 +128,12 @@ def words_at(typingctx, address):
 def float_from_bits(typingctx, bits):
     """The float32 with these 32 bits."""
     return types.float32(types.int32), lambda context, builder, signature, args: builder.bitcast(args[0], F32)
+
+
+@intrinsic
+def bits_of_float(typingctx, x):
+    """The 32 bits of a float32."""
+    return types.int32(types.float32), lambda context, builder, signature, args: builder.bitcast(args[0], I32)
 
 
 @intrinsic

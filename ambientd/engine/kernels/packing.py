@@ -12,13 +12,60 @@ from ambientd.arrays import Floats
 from ambientd.engine.kernels import plan
 from ambientd.engine.kernels.emit import aligned_bytes
 from ambientd.engine.kernels.matrices import COLUMNS, Format, Matrix, pad, padded, to_int16
-from ambientd.engine.network import Network, Tier
+from ambientd.engine.network import Forecast, Network, Tier
+from ambientd.samplernn.forecast import FIRST_ERROR, SCALES, midpoints
+from ambientd.samplernn.quantize import decode_table
+
+
+class Table:
+    """A look-up table [positions, levels, dim], its dim padded, in the precision's layout. scale: see `plan.py`."""
+
+    def __init__(self, table: Floats, format: Format) -> None:
+        values: NDArray[Any] = table
+        scale = np.float32(0)
+        if format.precision != "fp32":
+            values, scale = to_int16(table)
+        positions, levels, units = table.shape
+        dim = padded(units)
+        self._kept = aligned_bytes(positions * levels * dim * values.itemsize).view(values.dtype)
+        self._kept.reshape(positions, levels, dim)[:, :, :units] = values
+        self.address = int(self._kept.ctypes.data)
+        self.scale = int(scale.view(np.int32))
+        self.nbytes = int(self._kept.nbytes)
+
+
+class PackedForecast:
+    """A forecaster's rows as they are before its first sample, but for the buffers that are a voice's own."""
+
+    def __init__(self, forecast: Forecast, format: Format) -> None:
+        a = forecast.architecture
+        assert a.forecast
+        self.table = Table(forecast.table, format)
+        levels = decode_table(a.q_levels, a.quantization)
+        self._kept = [np.ascontiguousarray(v, np.float32) for v in (levels, midpoints(levels), forecast.width)]
+        self.row = np.zeros(plan.FORECASTER_FIELDS, np.int64)
+        self.row[plan.STAGES] = len(a.forecast.orders)
+        self.row[plan.FORECAST_TABLE], self.row[plan.FORECAST_SCALE] = self.table.address, self.table.scale
+        fields = (plan.LEVEL_VALUES, plan.MIDPOINTS, plan.WIDTHS)
+        self.row[list(fields)] = [values.ctypes.data for values in self._kept]
+        numbers = self.row.view(np.float64)
+        numbers[plan.SLOPE] = forecast.slope
+        # As the reference rounds it.
+        numbers[plan.FAST_ERROR] = numbers[plan.SLOW_ERROR] = np.float32(FIRST_ERROR)
+        self.stages = np.zeros((len(a.forecast.orders), plan.STAGE_FIELDS), np.int64)
+        self.stages[:, plan.ORDER] = a.forecast.orders
+        self.stages.view(np.float64)[:, plan.RATE] = a.forecast.rates
+
+    @property
+    def bytes_read(self) -> float:
+        """Of the table, for one sample."""
+        return self.table.nbytes / SCALES
 
 
 class PackedNetwork:
     """Owns the packed weights; `voice`, `tiers` and `layers` are plan rows with the weights' addresses filled in.
 
-    The network itself is let go: what its voices still need of it are `context` and `h0` [tiers][layers].
+    The network itself is let go: what its voices still need of it are `context`, `h0` [tiers][layers], `forecast`.
     """
 
     def __init__(self, network: Network, format: Format) -> None:
@@ -33,6 +80,7 @@ class PackedNetwork:
         self.tiers = np.zeros((tiers, plan.TIER_FIELDS), np.int64)
         self.layers = np.zeros((tiers, cells, plan.LAYER_FIELDS), np.int64)
         self._pack_sample_level(network)
+        self.forecast = PackedForecast(network.forecast, format) if network.forecast else None
         for k, tier in enumerate(network.tiers):
             self._pack_tier(network, k, tier)
             for row, cell in zip(self.layers[k], tier.cells, strict=True):
@@ -42,7 +90,8 @@ class PackedNetwork:
 
     @property
     def nbytes(self) -> int:
-        return int(self._table.nbytes) + sum(matrix.nbytes for matrix, _ in self._matrices)
+        tables = [self._table] + ([self.forecast.table] if self.forecast else [])
+        return sum(table.nbytes for table in tables) + sum(matrix.nbytes for matrix, _ in self._matrices)
 
     def bytes_read(self, hidden: Sequence[Floats]) -> float:
         """Of weights and table, for one sample of as many voices together as there are `hidden` [dim], and on average.
@@ -50,6 +99,8 @@ class PackedNetwork:
         hidden: what each voice's hidden units gave; the sparse output layer is read only where they are not 0.
         """
         total = len(hidden) * self._table.nbytes / self.voice[plan.LEVELS]
+        if self.forecast:
+            total += len(hidden) * self.forecast.bytes_read
         for matrix, period in self._matrices:
             skips = matrix.row[plan.KIND] == plan.BF16_SPARSE
             total += matrix.nbytes * (sum(np.mean(h > 0) for h in hidden) if skips else 1 / period)
@@ -73,22 +124,11 @@ class PackedNetwork:
         row[plan.TIERS], row[plan.LAYERS] = len(network.tiers), len(network.tiers[0].cells)
         row[plan.POSITIONS] = len(network.table)
         row[plan.QUANTIZED], row[plan.HIDDEN_QUANTIZED] = self.format.form, self.format.hidden_form
-        self._pack_table(network.table)
+        self._table = Table(network.table, self.format)
+        row[plan.TABLE], row[plan.TABLE_SCALE] = self._table.address, self._table.scale
         row[plan.HIDDEN_MATRIX] = self._matrix(network.hidden_weight, network.hidden_bias)
         output = self._matrix(network.output_weight, network.output_bias, kind=self.format.output_kind)
         row[plan.OUTPUT_MATRIX] = output
-
-    def _pack_table(self, table: Floats) -> None:
-        values: NDArray[Any] = table
-        scale = np.float32(0)
-        if self.format.precision != "fp32":
-            values, scale = to_int16(table)
-        positions, levels, units = table.shape
-        kept = aligned_bytes(positions * levels * self.dim * values.itemsize).view(values.dtype)
-        kept.reshape(positions, levels, self.dim)[:, :, :units] = values
-        self._table = kept
-        self.voice[plan.TABLE] = kept.ctypes.data
-        self.voice[plan.TABLE_SCALE] = scale.view(np.int32)
 
     def _pack_tier(self, network: Network, k: int, tier: Tier) -> None:
         row = self.tiers[k]

@@ -38,8 +38,9 @@ WINDOW = 4096
     LOGITS,
     GATES_INPUT,  # [3, dim], and as much for the second core
     GATES_STATE,
+    FORECASTER,  # its row and, behind it, those of its stages; or 0: the voice does not forecast
     VOICE_FIELDS,
-) = range(27)
+) = range(28)
 
 # A voice's SIGNAL numbers.
 (
@@ -85,6 +86,37 @@ WINDOW = 4096
     AHEAD_JOB,  # the number of its first job; -1: of none
     LAYER_FIELDS,
 ) = range(6)
+
+# A forecaster's row: what its checkpoint says, and what it knows. Its floats are float64, as bits.
+(
+    STAGES,
+    FORECAST_TABLE,  # [3, 256, dim], float32 or int16
+    FORECAST_SCALE,  # as TABLE_SCALE
+    LEVEL_VALUES,  # [levels]: a token's value, the album's gain in it
+    MIDPOINTS,  # [levels - 1]: between neighbouring ones
+    WIDTHS,  # [2, 256]
+    SLOPE,
+    CENTRE,  # what it expects
+    FAST_ERROR,
+    SLOW_ERROR,
+    TOKENS,  # the same as the table knows them, uint8 [3]
+    FORECASTER_FIELDS,
+) = range(12)
+
+# A stage's row. Floats as above.
+(
+    ORDER,
+    RATE,
+    TAPS,  # float32 [order]
+    INPUTS,  # float32 [order + SLACK]
+    OLDEST,  # which of the inputs is the first that its taps are multiplied with
+    ENERGY,
+    PART,  # its share of what is expected
+    STAGE_FIELDS,
+) = range(8)
+
+SLACK = 256
+"""Inputs that a stage hears before the newest of them are moved down to where there is room for as many more."""
 
 ROWS = 64
 """Rows of a matrix that are worked on together."""

@@ -11,6 +11,7 @@ from ambientd.engine.kernels import plan
 from ambientd.engine.kernels.activations import look_up, quantize
 from ambientd.engine.kernels.compiled import kernel
 from ambientd.engine.kernels.emit import float_from_bits, floats_at, ints_at, shorts_at, words_at
+from ambientd.engine.kernels.forecasting import add_forecast, add_prior
 from ambientd.engine.kernels.frames import make_frames
 from ambientd.engine.kernels.rows import tier_at, voice_at
 from ambientd.engine.kernels.sharing import fetch, multiply_all, share
@@ -31,7 +32,7 @@ def _find_due(rows, frame_size, work, members, count):
 
 @kernel
 def _look_up_all(rows, ramp, s, work, members, count):
-    """The newest samples' sum of each voice, into its X, through a ReLU."""
+    """The newest samples' sum of each voice, and what it forecasts, into its X, through a ReLU."""
     for i in range(count):
         voice, tier = voice_at(rows, members[i]), tier_at(rows, members[i], 0)
         fetch(rows, members[i], 0, voice[plan.POSITION] % tier[plan.RATIO], work)
@@ -41,6 +42,8 @@ def _look_up_all(rows, ramp, s, work, members, count):
         scale = float_from_bits(np.int32(voice[plan.TABLE_SCALE]))
         x = voice[plan.X]
         look_up(voice[plan.TABLE], newest, conditioning, x, width, voice[plan.LEVELS], dim, scale)
+        if voice[plan.FORECASTER]:
+            add_forecast(voice, newest + width - 1)
         quantize(x, dim, voice[plan.QUANTIZED], 1)
         words_at(work.inputs)[i], words_at(work.outputs)[i] = x, voice[plan.HIDDEN]
 
@@ -89,3 +92,6 @@ def predict(rows, ramp, a, s, work, members, count):
         words_at(work.inputs)[i], words_at(work.outputs)[i] = voice[plan.HIDDEN], voice[plan.LOGITS]
         voice[plan.POSITION] += 1
     multiply_all(voice_at(rows, lead)[plan.OUTPUT_MATRIX], work, count)
+    if voice_at(rows, lead)[plan.FORECASTER]:
+        for i in range(count):
+            add_prior(voice_at(rows, members[i]))

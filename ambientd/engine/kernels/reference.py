@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from ambientd.arrays import Floats, Tokens
 from ambientd.engine.kernels.streams import noise_key, stream_key, uniform
 from ambientd.engine.mix import MixRamp
-from ambientd.engine.network import Cell, Network
-from ambientd.samplernn.quantize import network_scale, silence
+from ambientd.engine.network import Cell, Forecast, Network
+from ambientd.samplernn.forecast import Forecaster
+from ambientd.samplernn.quantize import decode_table, network_scale, silence
 from ambientd.types import BLOCK
 
 
@@ -57,6 +58,14 @@ def gru(cell: Cell, x: Floats, h: Floats, rate: float = 1.0) -> Floats:
     return np.asarray(h + np.float32(rate) * (1 - z) * (n - h), np.float32)
 
 
+def prior(forecast: Forecast, forecaster: Forecaster) -> Floats:
+    """[q]: what a forecast adds to the logits."""
+    _, fast, slow = forecaster.tokens()
+    levels = decode_table(forecast.architecture.q_levels, forecast.architecture.quantization)
+    away = (levels - forecaster.centre) * np.exp(-(forecast.width[0, fast] + forecast.width[1, slow]))
+    return np.asarray(-np.float32(forecast.slope) * np.sqrt(1 + away * away), np.float32)
+
+
 class ReferenceVoice:
     """A network and its running state."""
 
@@ -65,6 +74,7 @@ class ReferenceVoice:
         self.states = [[cell.h0 for cell in tier.cells] for tier in network.tiers]
         self.held = [tier.cells[-1].h0 for tier in network.tiers]
         self.conditioning: list[Floats] = [np.empty(0, np.float32)] * len(network.tiers)  # [ratio, D] per tier
+        self.forecaster = Forecaster(network.forecast.architecture) if network.forecast else None
         self.position = 0
         self.tokens = [silence(network.q_levels)] * network.context
 
@@ -76,9 +86,15 @@ class ReferenceVoice:
                 self._frame(k, heard, texture)
         k0, ratio = net.table.shape[0], net.tiers[0].ratio
         x = self.conditioning[0][t % ratio] + net.table[np.arange(k0), np.asarray(heard[-k0:])].sum(axis=0)
+        if self.forecaster and net.forecast:
+            if t:
+                self.forecaster.hear(heard[-1])
+            x = x + net.forecast.table[np.arange(3), np.asarray(self.forecaster.tokens())].sum(axis=0)
         hidden = np.maximum(net.hidden_weight @ np.maximum(x, 0) + net.hidden_bias, 0)
         self.position += 1
         result: Floats = net.output_weight @ hidden + net.output_bias
+        if self.forecaster and net.forecast:
+            result = result + prior(net.forecast, self.forecaster)
         return result
 
     def _frame(self, k: int, heard: Sequence[int], texture: Texture) -> None:

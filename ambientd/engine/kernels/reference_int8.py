@@ -34,14 +34,19 @@ class Int8Weights:
 
 def int8_network(network: Network) -> Network:
     """`network` as the int8 kernels see it: a tier's own input stays as it is, the output layer is bf16."""
-    table, scale = to_int16(network.table)
     return replace(
         network,
         tiers=tuple(map(_int8_tier, network.tiers)),
-        table=table * scale,
+        table=_int16_table(network.table),
         hidden_weight=_as_weights(network.hidden_weight, positive=True),
         output_weight=(to_bf16(network.output_weight).astype(np.uint32) << 16).view(np.float32),
+        forecast=network.forecast and replace(network.forecast, table=_int16_table(network.forecast.table)),
     )
+
+
+def _int16_table(table: Floats) -> Floats:
+    values, scale = to_int16(table)
+    return values * scale
 
 
 def _int8_tier(tier: Tier) -> Tier:
