@@ -35,6 +35,8 @@ SILENCE_MARGIN = 0.05
 """How much more of a take than of its album may be silent."""
 FLATNESS_FACTOR = 2.0
 """How much flatter than its album a take may be."""
+PUREST = 4.0
+"""How much less flat: below is a whistle, one tone that feeds itself. Excerpts of an album differ by 2 or 3."""
 MOST_REPEATS = 2
 CLIPPING_MARGIN = 0.001
 ALONE = {"silent_share": 0.25, "flatness": 0.1}
@@ -138,6 +140,8 @@ def fault(scores: Scores, album: Scores | None = None) -> str:
         return f"clipped for {scores.clipped_share:.2%}"
     if scores.flatness > flattest:
         return f"hiss (flatness {scores.flatness:.2g}, at most {flattest:.2g})"
+    if album and scores.flatness < album.flatness / PUREST:
+        return f"whistle (flatness {scores.flatness:.2g}, at least {album.flatness / PUREST:.2g})"
     if scores.loop_repeats > max(MOST_REPEATS, album.loop_repeats if album else 0):
         return f"loop of {max(PHRASE, scores.loop_seconds):g} s"
     return ""

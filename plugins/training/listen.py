@@ -24,7 +24,7 @@ from ambientd_plugins.training.errors import TrainingError
 if TYPE_CHECKING:
     from ambientd.plugin import Floats
 
-TEMPERATURES = (1.0, 0.95, 1.05, 0.9)
+TEMPERATURES = (1.0, 0.95, 0.9, 1.05, 0.85)
 """In the order of listening: when time is short the last are left out, and what was heard has no gap."""
 ALBUM_SECONDS = 600.0
 """More of an album would not change its scores, and takes as long as it takes."""

@@ -48,6 +48,13 @@ def test_flatness_is_of_what_sounds():
     assert flatness(np.zeros(RATE, np.float32), RATE) == 0
 
 
+def test_a_tone_that_feeds_itself_is_a_whistle():
+    tone = (0.3 * np.sin(2 * np.pi * 440 * np.arange(20 * RATE) / RATE)).astype(np.float32)
+    album = score_album([mixed(phrases(20), noise(20), 0.1)], RATE)
+    assert fault(take(tone), album).startswith("whistle")
+    assert fault(album, album) == ""
+
+
 def test_flatness_hardly_sees_the_quantiser():
     empty_above = noise(8, high=2000, slope=1)
     quantised = np.round(empty_above * 128 * 4) / (128 * 4)

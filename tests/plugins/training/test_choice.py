@@ -85,8 +85,8 @@ def enter(choice, step, bits, seconds=0.0):
 
 def test_it_is_heard_through_the_public_command(choice):
     verdict = enter(choice, 10, 5.0, seconds=60.0)
-    assert list(verdict.line["scores"]) == ["0.9", "0.95", "1", "1.05"]
-    assert [path.name for path in verdict.sounds] == [f"step10-t{t}.wav" for t in ("0.9", "0.95", "1", "1.05")]
+    assert list(verdict.line["scores"]) == ["0.85", "0.9", "0.95", "1", "1.05"]
+    assert [path.name for path in verdict.sounds] == [f"step10-t{t}.wav" for t in ("0.85", "0.9", "0.95", "1", "1.05")]
     assert all(soundfile.info(path).duration == 6 for path in verdict.sounds)
     picture = choice.folder.samples / f"step10-t{verdict.line['temperature']:g}.png"
     assert picture.read_bytes().startswith(b"\x89PNG")
