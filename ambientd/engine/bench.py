@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ambientd.engine.warm import random_checkpoint
-from ambientd.samplernn.checkpoint import Architecture, Checkpoint
+from ambientd.samplernn.checkpoint import Architecture, Checkpoint, Forecast
 from ambientd.samplernn.quantize import silence
 from ambientd.types import BLOCK, Mix
 
@@ -42,10 +42,12 @@ class Case:
     threads: int = 1
     voices: int = 1
     checkpoints: int = 1
+    forecast: bool = False
 
 
 CASES = (
     Case(256),
+    Case(256, forecast=True),
     Case(512),
     Case(512, threads=2),
     Case(512, voices=4),
@@ -84,6 +86,7 @@ class Measurement:
     threads: int
     voices: int
     checkpoints: int
+    forecast: bool
     xrt: float
     each: float
     noise: float
@@ -110,6 +113,7 @@ def _measurement(case: Case, times: list[float], nbytes: float | None, roof: flo
         threads=case.threads,
         voices=case.voices,
         checkpoints=case.checkpoints,
+        forecast=case.forecast,
         xrt=round(each * case.voices, 4),
         each=round(each, 4),
         noise=round((high - low) / middle, 4),
@@ -118,20 +122,21 @@ def _measurement(case: Case, times: list[float], nbytes: float | None, roof: flo
     )
 
 
-def model(dim: int, seed: int) -> Checkpoint:
+def model(dim: int, seed: int, forecast: bool = False) -> Checkpoint:
     """The default architecture with random weights, a tenth of whose hidden units speak at a time."""
-    checkpoint = random_checkpoint(Architecture(dim=dim, frame_sizes=(16, 64), n_rnn=2), seed, SAMPLE_RATE)
+    architecture = Architecture(dim=dim, frame_sizes=(16, 64), n_rnn=2, forecast=Forecast() if forecast else None)
+    checkpoint = random_checkpoint(architecture, seed, SAMPLE_RATE)
     bias = checkpoint.tensors["sample.hidden.bias"]
     bias -= np.float32(SILENCE)
     return checkpoint
 
 
 @lru_cache(maxsize=2)
-def _packed(dim: int, seed: int, precision: str) -> tuple[Any, PackedNetwork]:
+def _packed(dim: int, seed: int, precision: str, forecast: bool) -> tuple[Any, PackedNetwork]:
     from ambientd.engine.kernels.selftest import choose
     from ambientd.engine.voice import pack
 
-    checkpoint = model(dim, seed)
+    checkpoint = model(dim, seed, forecast)
     return checkpoint.info, pack(checkpoint, choose(precision))
 
 
@@ -141,7 +146,7 @@ def _engine(case: Case, seconds: float) -> Measurement:
     from ambientd.engine.bank import Bank
     from ambientd.engine.voice import Voice
 
-    packed = [_packed(case.dim, seed, case.precision) for seed in range(case.checkpoints)]
+    packed = [_packed(case.dim, seed, case.precision, case.forecast) for seed in range(case.checkpoints)]
     bank = Bank(case.voices, 1, "two" if case.threads == 2 else "one")
     mix = Mix.solo(case.voices, 1)
     mix.history[:] = 0

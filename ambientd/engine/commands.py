@@ -176,7 +176,7 @@ def engine(
     """Real-time factors: seconds of audio made per second, and how near that is to what memory can deliver.
 
     Without options a table of what matters, beside PyTorch's eager loop. With any, all combinations of the values
-    given; what is left out is dim 512, int8, 1 thread, 1 voice.
+    given; what is left out is dim 512, int8, 1 thread, 1 voice, and no forecast.
     """
     from dataclasses import asdict
 
@@ -185,15 +185,18 @@ def engine(
     cases = combinations(dims, precisions, threads, voices) if dims or precisions or threads or voices else CASES
     rows = []
     if not as_json:
-        click.echo("  dim  precision  threads  voices (checkpoints)   x real time   each  noise  kB/sample  bandwidth")
+        click.echo(
+            "  dim  precision  threads  voices (checkpoints)  forecast  x real time   each  noise  kB/sample  bandwidth"
+        )
     for row in measure(cases, seconds):
         rows.append(asdict(row))
         if not as_json:
             size = f"{row.bytes_per_sample / 1000:9.0f}" if row.bytes_per_sample else " " * 9
             share = f"{row.bandwidth_share:9.0%}" if row.bandwidth_share else ""
+            forecast = "yes" if row.forecast else "no"
             click.echo(
-                f"{row.dim:5d}  {row.precision:9s}  {row.threads:7d}  {row.voices:6d} ({row.checkpoints})"
-                f"             {row.xrt:11.3f} {row.each:6.2f}   {row.noise:4.0%}  {size}  {share}"
+                f"{row.dim:5d}  {row.precision:9s}  {row.threads:7d}  {row.voices:6d} ({row.checkpoints})            "
+                f"{forecast:8s}  {row.xrt:11.3f} {row.each:6.2f}   {row.noise:4.0%}  {size}  {share}"
             )
     if as_json:
         click.echo(json.dumps(rows))

@@ -125,5 +125,6 @@ def test_reading_is_measured_in_plausible_bytes():
 def test_the_benchmark_covers_what_was_promised():
     cases = {(case.dim, case.threads, case.voices, case.checkpoints) for case in CASES if case.precision == "int8"}
     assert cases >= {(256, 1, 1, 1), (512, 1, 1, 1), (512, 2, 1, 1), (512, 1, 4, 1), (512, 1, 2, 2), (1024, 2, 1, 1)}
+    assert any(case.forecast for case in CASES)
     assert [(case.voices, case.checkpoints) for case in combinations([], [], [], [1, 3])] == [(1, 1), (3, 1), (3, 3)]
     assert len(combinations([], ["eager"], [1, 2], [1, 3])) == 1
