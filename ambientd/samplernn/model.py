@@ -131,11 +131,14 @@ class Forecasting(nn.Module):
         summed = F.embedding_bag(rows.flatten(0, 1), self.table.flatten(0, 1), mode="sum")
         return summed.view(*centre.shape, -1)
 
+    def narrow(self, forecasts: Forecasts) -> Tensor:
+        """[B, T]: one over the prior's width."""
+        scales = forecasts.scales.long()
+        return torch.exp(-(self.width[0][scales[..., 0]] + self.width[1][scales[..., 1]]))
+
     def prior(self, forecasts: Forecasts) -> Tensor:
         """[B, T, q]: logits to be added."""
-        scales = forecasts.scales.long()
-        narrow = torch.exp(-(self.width[0][scales[..., 0]] + self.width[1][scales[..., 1]]))
-        away = (self.levels - forecasts.centre[..., None]) * narrow[..., None]
+        away = (self.levels - forecasts.centre[..., None]) * self.narrow(forecasts)[..., None]
         return -self.slope * torch.sqrt(1 + away * away)
 
 
@@ -187,6 +190,14 @@ class SampleRNN(nn.Module):
 
         forecasts: of the last T, as tensors; needed by models that have learnt with them, and by no others.
         """
+        logits, after = self.without_prior(tokens, state, forecasts)
+        if self.forecast is None:
+            return logits, after
+        assert forecasts is not None
+        return logits.float() + self.forecast.prior(forecasts), after
+
+    def without_prior(self, tokens: Tensor, state: State, forecasts: Forecasts | None) -> tuple[Tensor, State]:
+        """As `forward`, but for the forecast's prior, which a faster loss adds itself."""
         length = tokens.shape[1] - self.context
         scaled = (tokens[:, :-1].float() - self.offset) * self.factor
         above: Tensor | None = None
@@ -198,11 +209,10 @@ class SampleRNN(nn.Module):
             after.insert(0, last)
         assert above is not None
         recent = tokens[:, self.context - self.architecture.frame_sizes[0] : -1]
-        if self.forecast is None:
-            return self.sample(recent, above), after
-        assert forecasts is not None, "this model hears forecasts"
-        logits: Tensor = self.sample(recent, above + self.forecast.heard(forecasts))
-        return logits.float() + self.forecast.prior(forecasts), after
+        if self.forecast:
+            assert forecasts is not None, "this model hears forecasts"
+            above = above + self.forecast.heard(forecasts)
+        return self.sample(recent, above), after
 
     def loss(self, tokens: Tensor, state: State, forecasts: Forecasts | None = None) -> tuple[Tensor, State]:
         """(mean negative log-likelihood in nats of tokens[:, context:], next state)."""

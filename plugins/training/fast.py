@@ -1,7 +1,7 @@
 """The same model as `ambientd.samplernn.model`, trained faster on a CPU. Tested to be the same.
 
 What PyTorch's own operations cost at dim 256: the GRU under autocast casts its weights at every time step,
-the table's gradient is summed row by row on one thread, and the softmax is exponentiated twice.
+the table's gradient is summed row by row on one thread, and the loss reads its 256 logits a dozen times.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from torch.nn import functional as F
 from ambientd.samplernn.forecast import Forecasts
 from ambientd.samplernn.model import Cell, SampleMLP, SampleRNN, State
 
+ROWS = 1024
+"""Rows of logits to a task."""
 COLUMNS, STEPS = 64, 512
 """A task sums COLUMNS columns of the table's gradient, STEPS time steps at once: 128 KiB of gradient and 64 KiB
 of one position's table stay in a core's cache meanwhile."""
@@ -50,9 +52,15 @@ class FastSampleRNN(SampleRNN):
     sample_type = FastSampleMLP
 
     def loss(self, tokens: Tensor, state: State, forecasts: Forecasts | None = None) -> tuple[Tensor, State]:
-        logits, after = self(tokens, state, forecasts)
-        targets = tokens[:, self.context :].flatten().long()
-        loss: Tensor = _CrossEntropy.apply(logits.flatten(0, 1).float(), targets)  # type: ignore[no-untyped-call]
+        logits, after = self.without_prior(tokens, state, forecasts)
+        targets = tokens[:, self.context :].flatten()
+        if self.forecast and forecasts:
+            prior = (self.forecast.levels, forecasts.centre.flatten(), self.forecast.narrow(forecasts).flatten())
+            slope: Tensor = self.forecast.slope
+        else:
+            none = torch.zeros(len(targets))
+            prior, slope = (torch.zeros(logits.shape[2]), none, none), torch.zeros(1)
+        loss: Tensor = _CrossEntropy.apply(logits.flatten(0, 1).float(), targets, *prior, slope)  # type: ignore[no-untyped-call]
         return loss, after
 
 
@@ -135,28 +143,48 @@ class _TableLookup(Function):
 
 
 class _CrossEntropy(Function):
-    """Mean negative log-likelihood in nats; the softmax is kept as its own gradient."""
+    """Mean negative log-likelihood in nats of logits [N, q] and, where slope is not 0, a forecast's prior upon them.
+
+    centre, narrow [N]: the prior of `model.Forecasting`. One pass over each row makes the loss and all gradients.
+    """
 
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, targets: Tensor) -> Tensor:
-        rows = torch.arange(len(targets))
-        peak = logits.amax(1, keepdim=True)
-        wanted = (logits[rows, targets] - peak[:, 0]).sum()
-        shares = (logits - peak).exp_()
-        total = shares.sum(1, keepdim=True)
-        shares.mul_(1 / (total * len(targets)))
-        shares[rows, targets] -= 1 / len(targets)
-        ctx.save_for_backward(shares)
-        return (total.log().sum() - wanted) / len(targets)
+    def forward(
+        ctx: Any, logits: Tensor, targets: Tensor, levels: Tensor, centre: Tensor, narrow: Tensor, slope: Tensor
+    ) -> Tensor:
+        count = len(targets)
+        shares, rows = torch.empty_like(logits), logits.new_empty(count, 3)
+        arrays = [t.detach().contiguous().numpy() for t in (logits, targets, levels, centre, narrow)]
+        weight, outs = float(slope), (shares.numpy(), rows.numpy())
+        parts = [slice(first, first + ROWS) for first in range(0, count, ROWS)]
+        list(
+            _threads().map(
+                lambda p: _softmax_rows(
+                    arrays[0][p],
+                    arrays[1][p],
+                    arrays[2],
+                    arrays[3][p],
+                    arrays[4][p],
+                    weight,
+                    1 / count,
+                    outs[0][p],
+                    outs[1][p],
+                ),
+                parts,
+            )
+        )
+        ctx.save_for_backward(shares, rows)
+        return rows[:, 0].double().mean().float()
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        return ctx.saved_tensors[0] * grads[0], None
+        shares, rows = ctx.saved_tensors
+        return shares * grads[0], None, None, None, rows[:, 1] * grads[0], rows[:, 2].sum()[None] * grads[0]
 
 
 @cache
 def _threads() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(torch.get_num_threads(), "table-gradient")
+    return ThreadPoolExecutor(torch.get_num_threads(), "training")
 
 
 @numba.njit(nogil=True, fastmath=True, boundscheck=False)
@@ -177,3 +205,60 @@ def _sum_columns(
                     row, addend = position[tokens[b, first + t + i]], tile[t]
                     for d in range(COLUMNS):
                         row[d] += addend[d]
+
+
+# Without "nnan": what is not a number has to come out as one that is not, or the step would not be skipped.
+@numba.njit(nogil=True, fastmath={"reassoc", "contract", "arcp", "nsz"}, boundscheck=False, error_model="numpy")
+def _softmax_rows(
+    logits: NDArray[np.float32],
+    targets: NDArray[np.uint8],
+    levels: NDArray[np.float32],
+    centre: NDArray[np.float32],
+    narrow: NDArray[np.float32],
+    slope: float,
+    share: float,
+    gradient: NDArray[np.float32],
+    rows: NDArray[np.float32],
+) -> None:  # pragma: no cover  (compiled)
+    """gradient [n, q]: of `share` times the loss, by the logits; rows [n, 3]: the loss, and its gradients by narrow
+    and by slope."""
+    q = logits.shape[1]
+    bent = np.empty(q, np.float32)
+    weight, scale = np.float32(slope), np.float32(share)
+    for n in range(len(targets)):
+        row, out, middle, sharp = logits[n], gradient[n], centre[n], narrow[n]
+        peak = np.float32(-1e30)
+        if slope != 0:
+            for k in range(q):
+                away = (levels[k] - middle) * sharp
+                bent[k] = np.sqrt(np.float32(1) + away * away)
+                out[k] = row[k] - weight * bent[k]
+        else:
+            for k in range(q):
+                out[k] = row[k]
+        for k in range(q):
+            peak = max(peak, out[k])
+        wanted = out[targets[n]] - peak
+        total = np.float32(0)
+        for k in range(q):
+            # exp: 2**whole times a polynomial for the rest; the compiler makes vectors of it, and not of a call.
+            t = max(out[k] - peak, np.float32(-87)) * np.float32(1.4426950408889634)
+            whole = np.floor(t + np.float32(0.5))
+            r = t - whole
+            p = np.float32(1.534579497e-4) * r + np.float32(1.339993163e-3)
+            p = (p * r + np.float32(9.618489025e-3)) * r + np.float32(5.550328776e-2)
+            p = (p * r + np.float32(2.402264689e-1)) * r + np.float32(6.931472057e-1)
+            p = p * r + np.float32(1)
+            out[k] = p * np.int32((np.int32(whole) + np.int32(127)) << np.int32(23)).view(np.float32)
+            total += out[k]
+        factor = scale / total
+        for k in range(q):
+            out[k] *= factor
+        out[targets[n]] -= scale
+        by_narrow, by_slope = np.float32(0), np.float32(0)
+        if slope != 0:
+            for k in range(q):
+                apart = levels[k] - middle
+                by_slope -= out[k] * bent[k]
+                by_narrow -= out[k] * apart * apart * sharp / bent[k]
+        rows[n, 0], rows[n, 1], rows[n, 2] = np.log(total) - wanted, by_narrow * weight, by_slope
