@@ -26,8 +26,8 @@ from ambientd.types import BLOCK, VoiceInfo
 
 DC_CORNER = 5.0
 """Hz. Below hearing, above what a quantiser's rounding adds up to."""
-MAX_PRIME = 16_384
-"""Samples. A second sets the states; more would only put off the first sound."""
+MAX_PRIME = 65_536
+"""Samples. A second sets the states, a forecast's long filter needs four; more would only put off the first sound."""
 
 
 class Voice:

@@ -51,6 +51,8 @@ class Forecast(_Section):
     """Taps of each filter of the cascade."""
     rates: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.005, 0.002, 0.002)
     """How fast each adapts. Slow ones hold a tone; fast ones predict better, and turn free-running tones to noise."""
+    usual_error: tuple[float, Annotated[float, Field(gt=0)]] | None = None
+    """Mean and standard deviation, over the album, of the slower size of recent errors (`forecast.magnitude`)."""
 
     @model_validator(mode="after")
     def _paired(self) -> Self:

@@ -12,7 +12,7 @@ far recent ones went astray, each as a token, and a prior over levels around the
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -28,11 +28,13 @@ SCALES = 256
 """Magnitude tokens: 16 an octave, from 2**-16 up."""
 HORIZONS = (32, 512)
 """Samples over which the size of recent errors is averaged."""
-FIRST_ERROR, LEAST_ERROR = 0.01, 2e-5
+FIRST_ERROR, LEAST_ERROR = 0.01, 1e-4
 LEAST_POWER = 1e-6
 """Per tap, added to a filter's energy: near silence it must not learn from rounding."""
 LANES = 64
 """Sums that a product of two vectors is taken in: every processor can, so a forecast is the same on all of them."""
+STEADINESS, LEAST_STEADY, MOST_STEADY = 0.08, 0.6, 1.8
+"""Of the thermostat: its strength, and what it may multiply logits by."""
 WILD = 8.0
 """A filter whose forecast is beyond this, or not finite, starts over: a voice may never end in NaN."""
 
@@ -76,6 +78,27 @@ def magnitudes() -> Floats:
     edges = (np.arange(SCALES + 1, dtype=np.int32) + (127 - 16) * 16) << 19
     values = edges.view(np.float32)
     return np.asarray((values[1:] + values[:-1]) / 2, np.float32)
+
+
+def usual_error(tracks: Sequence[Forecasts]) -> tuple[float, float]:
+    """(mean, standard deviation) of the slower size of recent errors over an album, in magnitude tokens."""
+    sizes = np.concatenate([track.scales[:, 1] for track in tracks]).astype(np.float64)
+    return float(sizes.mean()), float(max(1.0, sizes.std()))
+
+
+def thermostat(usual: tuple[float, float] | None) -> Floats:
+    """[256]: what to multiply a free-running voice's logits by, for each slower size of recent errors.
+
+    Left to itself a voice's errors set the width of what it draws, and what it draws its errors: their size wanders,
+    into a hiss at one end and into silence at the other, where its album never was and the network has nothing to say.
+    So the temperature falls where they are larger than the album's usual ones and rises where they are smaller, hardly
+    within a standard deviation and strongly far out. A training sees nothing of it.
+    """
+    if usual is None:
+        return np.ones(SCALES, np.float32)
+    off = (np.arange(SCALES) - usual[0]) / usual[1]
+    steps = np.exp(STEADINESS * off * np.maximum(1, np.abs(off)))
+    return np.asarray(np.clip(steps, LEAST_STEADY, MOST_STEADY), np.float32)
 
 
 def dot(a: Floats, b: Floats) -> np.float32:

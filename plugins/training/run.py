@@ -287,7 +287,7 @@ class Run:
             software={name: version(name) for name in ("ambientd", "torch", "numpy")},
         )
         return Card(
-            architecture=t.architecture,
+            architecture=t.playing,
             sample_rate=self.request.sample_rate,
             album=self.album,
             training=training,

@@ -39,10 +39,12 @@ SHAPES = {
         "n_rnn": 1,
         "q_levels": 100,
         "quantization": "linear",
-        "forecast": Forecast(orders=(16, 400, 112, 64, 16, 32, 16, 16), rates=(0.02, *[0.004] * 7)),
+        "forecast": Forecast(
+            orders=(16, 400, 112, 64, 16, 32, 16, 16), rates=(0.02, *[0.004] * 7), usual_error=(170.0, 9.0)
+        ),
     },
 }
-SHORT = Forecast(orders=(48, 16), rates=(0.01, 0.002))
+SHORT = Forecast(orders=(48, 16), rates=(0.01, 0.002), usual_error=(150.0, 20.0))
 FREE_RUN = 2048
 FORCED = 3072
 

@@ -95,13 +95,14 @@ WINDOW = 4096
     LEVEL_VALUES,  # [levels]: a token's value, the album's gain in it
     MIDPOINTS,  # [levels - 1]: between neighbouring ones
     WIDTHS,  # [2, 256]
+    STEADY,  # [256]: what the thermostat multiplies logits by
     SLOPE,
     CENTRE,  # what it expects
     FAST_ERROR,
     SLOW_ERROR,
     TOKENS,  # the same as the table knows them, uint8 [3]
     FORECASTER_FIELDS,
-) = range(12)
+) = range(13)
 
 # A stage's row. Floats as above.
 (

@@ -16,7 +16,7 @@ from ambientd.arrays import Floats, Tokens
 from ambientd.engine.kernels.streams import noise_key, stream_key, uniform
 from ambientd.engine.mix import MixRamp
 from ambientd.engine.network import Cell, Forecast, Network
-from ambientd.samplernn.forecast import Forecaster
+from ambientd.samplernn.forecast import Forecaster, thermostat
 from ambientd.samplernn.quantize import decode_table, network_scale, silence
 from ambientd.types import BLOCK
 
@@ -58,12 +58,14 @@ def gru(cell: Cell, x: Floats, h: Floats, rate: float = 1.0) -> Floats:
     return np.asarray(h + np.float32(rate) * (1 - z) * (n - h), np.float32)
 
 
-def prior(forecast: Forecast, forecaster: Forecaster) -> Floats:
-    """[q]: what a forecast adds to the logits."""
+def with_forecast(logits: Floats, forecast: Forecast, forecaster: Forecaster) -> Floats:
+    """Logits [q] with the forecast's prior upon them, at the thermostat's temperature."""
     _, fast, slow = forecaster.tokens()
     levels = decode_table(forecast.architecture.q_levels, forecast.architecture.quantization)
     away = (levels - forecaster.centre) * np.exp(-(forecast.width[0, fast] + forecast.width[1, slow]))
-    return np.asarray(-np.float32(forecast.slope) * np.sqrt(1 + away * away), np.float32)
+    prior = np.asarray(-np.float32(forecast.slope) * np.sqrt(1 + away * away), np.float32)
+    usual = forecast.architecture.forecast.usual_error if forecast.architecture.forecast else None
+    return (logits + prior) * thermostat(usual)[slow]
 
 
 class ReferenceVoice:
@@ -94,7 +96,7 @@ class ReferenceVoice:
         self.position += 1
         result: Floats = net.output_weight @ hidden + net.output_bias
         if self.forecaster and net.forecast:
-            result = result + prior(net.forecast, self.forecaster)
+            result = with_forecast(result, net.forecast, self.forecaster)
         return result
 
     def _frame(self, k: int, heard: Sequence[int], texture: Texture) -> None:

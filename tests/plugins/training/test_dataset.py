@@ -115,3 +115,12 @@ def test_the_whole_album_gets_one_gain():
     a = ARCHITECTURE.model_copy(update={"album_gain": gain, "quantization": "linear"})
     spread = [np.ptp(dataset.tokenise(t, dc, a).astype(int)) for t in (loud, quiet)]
     assert spread[0] > 15 * spread[1]
+
+
+def test_primes_are_neither_silent_nor_the_loudest():
+    rng = np.random.default_rng(0)
+    quiet, usual, loud = (rng.integers(128 - w, 128 + w + 1, 60 * 100).astype(np.uint8) for w in (0, 20, 100))
+    primes = dataset.prime([quiet, usual, usual, loud], 100)
+    assert primes.shape == (4, 400)
+    for prime in primes:
+        assert 5 < np.abs(prime.astype(int) - 128).mean() < 40
