@@ -65,7 +65,7 @@ def with_forecast(logits: Floats, forecast: Forecast, forecaster: Forecaster) ->
     away = (levels - forecaster.centre) * np.exp(-(forecast.width[0, fast] + forecast.width[1, slow]))
     prior = np.asarray(-np.float32(forecast.slope) * np.sqrt(1 + away * away), np.float32)
     usual = forecast.architecture.forecast.usual_error if forecast.architecture.forecast else None
-    return (logits + prior) * thermostat(usual)[slow]
+    return np.asarray((logits + prior) * thermostat(usual)[slow], np.float32)
 
 
 class ReferenceVoice:
