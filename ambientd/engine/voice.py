@@ -111,6 +111,12 @@ class Voice:
         self.row[plan.FORECASTER] = rows.ctypes.data
         return rows
 
+    def settle(self) -> None:
+        """From now on it hears itself, and its forecast's filters learn only as fast as they may in playing."""
+        if self.packed.forecast:
+            rates = self._forecaster[plan.FORECASTER_FIELDS :].reshape(-1, plan.STAGE_FIELDS).view(np.float64)
+            rates[:, plan.RATE] *= self.packed.forecast.playing
+
     def _initial_state(self, h0: Floats) -> int:
         """Address of an activation of its own."""
         state = self._buffer(activation_floats(self.packed.dim))
@@ -188,3 +194,5 @@ def prime(voice: Voice, tokens: Tokens) -> None:
         bank.force(0, tokens[start : start + BLOCK])
     bank.detach(0)
     voice.row[plan.COUNTER] = 0
+    if tokens.size:
+        voice.settle()

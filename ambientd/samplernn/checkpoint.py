@@ -51,6 +51,9 @@ class Forecast(_Section):
     """Taps of each filter of the cascade."""
     rates: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.005, 0.002, 0.002)
     """How fast each adapts. Slow ones hold a tone; fast ones predict better, and turn free-running tones to noise."""
+    playing: float = Field(default=0.0, ge=0, le=1)
+    """What is left of the rates once a voice hears itself. Filters that learn from a voice's own noise follow it: at a
+    fiftieth of the rates a chord is a howl or a hiss within eight minutes, at 0 it stays."""
     usual_error: tuple[float, Annotated[float, Field(gt=0)]] | None = None
     """Mean and standard deviation, over the album, of the slower size of recent errors (`forecast.magnitude`)."""
 

@@ -40,7 +40,7 @@ class PackedForecast:
     def __init__(self, forecast: Forecast, format: Format) -> None:
         a = forecast.architecture
         assert a.forecast
-        self.table = Table(forecast.table, format)
+        self.table, self.playing = Table(forecast.table, format), a.forecast.playing
         levels = decode_table(a.q_levels, a.quantization)
         values = (levels, midpoints(levels), forecast.width, thermostat(a.forecast.usual_error))
         self._kept = [np.ascontiguousarray(v, np.float32) for v in values]
