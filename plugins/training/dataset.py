@@ -27,8 +27,8 @@ HELD_OUT = 0.1
 """The share of the album that is never trained on."""
 TRACKS_FOR_A_SPLIT = 5
 """With fewer tracks than this, holding whole ones out would cost too much of the album."""
-PRIME_PLACES, PRIME_SECONDS = 4, 4.0
-PRIME_CHOICES = 8
+PRIME_PLACES, PRIME_SECONDS = 8, 4.0
+PRIME_CHOICES = 4
 """Places looked at for each that is taken."""
 RESET_SECONDS = (8.0, 30.0)
 """A stream jumps elsewhere after a random time in this range: state is carried, and also learnt to be started."""
@@ -110,19 +110,19 @@ def _by_time(tracks: list[Tokens]) -> tuple[list[Tokens], list[Tokens]]:
     return [t[:c] for t, c in zip(tracks, cuts, strict=True)], [t[c:] for t, c in zip(tracks, cuts, strict=True)]
 
 
-def prime(tracks: list[Tokens], sample_rate: int) -> Tokens:
+def prime(tracks: list[Tokens], sample_rate: int, places: int = PRIME_PLACES) -> Tokens:
     """[places, samples]: seed audio from several places of the album, where it is neither silent nor at its loudest.
 
     What a model hears first it goes on with: one that begins in a pause may stay there.
     """
     whole = np.concatenate(tracks)
     length = min(round(PRIME_SECONDS * sample_rate), len(whole))
-    starts = np.linspace(0, len(whole) - length, PRIME_PLACES * PRIME_CHOICES).astype(int)
+    starts = np.linspace(0, len(whole) - length, places * PRIME_CHOICES).astype(int)
     # The quietest second of each, because it is the end of a prime that decides; in steps from silence, mu-law's own.
     middle = np.median(whole)
     spread = np.array([_least_spread(whole[s : s + length], middle, sample_rate) for s in starts])
-    places = np.argsort(np.abs(spread - np.median(spread)), kind="stable")[:PRIME_PLACES]
-    return np.stack([whole[starts[p] : starts[p] + length] for p in sorted(places)])
+    chosen = np.argsort(np.abs(spread - np.median(spread)), kind="stable")[:places]
+    return np.stack([whole[starts[p] : starts[p] + length] for p in sorted(chosen)])
 
 
 def _least_spread(tokens: Tokens, middle: float, sample_rate: int) -> float:

@@ -86,14 +86,26 @@ class Ear:
         for temperature in TEMPERATURES:
             if found and time.monotonic() > until:
                 break
-            try:
-                audio = render(checkpoint, out(temperature), length, temperature / own_temperature, SEED)
-            finally:
-                if interrupted():
-                    raise KeyboardInterrupt
-            scores = score(audio, self.sample_rate, self.profile)
-            found.append(Heard(temperature, scores, fault(scores, self.album), quality(scores, self.album)))
+            found.append(self.hear(checkpoint, out(temperature), length, temperature, own_temperature, interrupted))
         return sorted(found, key=lambda heard: heard.temperature)
+
+    def hear(
+        self,
+        checkpoint: Path,
+        out: Path,
+        length: float,
+        temperature: float,
+        own_temperature: float,
+        interrupted: Callable[[], bool],
+    ) -> Heard:
+        """`length` seconds at one temperature, left in `out`. Raises as `listen`."""
+        try:
+            audio = render(checkpoint, out, length, temperature / own_temperature, SEED)
+        finally:
+            if interrupted():
+                raise KeyboardInterrupt
+        scores = score(audio, self.sample_rate, self.profile)
+        return Heard(temperature, scores, fault(scores, self.album), quality(scores, self.album))
 
 
 def best_of(heard: Sequence[Heard]) -> tuple[Heard, tuple[float, float] | None]:

@@ -120,7 +120,7 @@ def test_the_whole_album_gets_one_gain():
 def test_primes_are_neither_silent_nor_the_loudest():
     rng = np.random.default_rng(0)
     quiet, usual, loud = (rng.integers(128 - w, 128 + w + 1, 60 * 100).astype(np.uint8) for w in (0, 20, 100))
-    primes = dataset.prime([quiet, usual, usual, loud], 100)
+    primes = dataset.prime([quiet, usual, usual, loud], 100, 4)
     assert primes.shape == (4, 400)
     for prime in primes:
         assert 5 < np.abs(prime.astype(int) - 128).mean() < 40
