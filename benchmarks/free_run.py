@@ -25,13 +25,16 @@ from ambientd.samplernn.scores import Scores, score
 def free_run(model: str, minutes: float, seed: int) -> dict[str, object]:
     """Scores of the whole take and of its album, and what "Must show" asks of them."""
     checkpoint = load(resolve_local(model))
+    album = Scores.from_dict(checkpoint.card.album_scores)
+    if album is None:
+        sys.exit(f"{model}: its card has no scores of its album; train it with --listen above 0")
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "take.wav"
         command = [sys.executable, "-m", "ambientd", "render", "--model", model, "--seed", str(seed)]
         subprocess.run([*command, "--seconds", str(60 * minutes), "--out", str(out)], check=True)
         audio, rate = soundfile.read(out, dtype="float32")
     profile = Profile.from_array(checkpoint.profile) if checkpoint.profile is not None else None
-    found, album = score(audio, rate, profile), Scores.from_dict(checkpoint.card.album_scores)
+    found = score(audio, rate, profile)
     return {
         "model": checkpoint.id,
         "minutes": minutes,
