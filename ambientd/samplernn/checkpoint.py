@@ -129,6 +129,7 @@ class Training(_Section):
 
     steps: int = 0
     hours_heard: float = 0.0
+    """With those of the checkpoint that it was fine-tuned from."""
     cpu_minutes: float = 0.0
     validation_bits: float | None = None
     """Negative log-likelihood of the held-out part that chose the checkpoint, bits per sample."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from ambientd.samplernn.checkpoint import Checkpoint, load
+from ambientd.samplernn.checkpoint import Album, Checkpoint, load
 from ambientd.samplernn.library import resolve_local
 from ambientd_plugins.training.errors import TrainingError
 
@@ -39,6 +39,17 @@ def inherit(settings: Mapping[str, Any], given: Collection[str], base: Checkpoin
             f"{asked} and --base {base.id} exclude each other: the base has {has}", "Leave out one of them"
         )
     return {**settings, **theirs}
+
+
+def credited(album: Album, base: Album) -> Album:
+    """`album` with the credits of what its model was fine-tuned from: that music is in the weights too."""
+    if set(base.sources) <= set(album.sources):
+        return album
+    licences = [album.licence, f"base: {base.licence}"] if base.licence != album.licence else [album.licence]
+    credits = [
+        credit for credit in (album.attribution, f"base: {base.attribution}" if base.attribution else "") if credit
+    ]
+    return album.model_copy(update={"licence": "; ".join(licences), "attribution": "; ".join(credits)})
 
 
 def _words(value: object) -> str:

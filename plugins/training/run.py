@@ -19,7 +19,7 @@ import torch
 
 from ambientd.plugin import AmbientdError
 from ambientd.samplernn.checkpoint import Card, Checkpoint, Training
-from ambientd_plugins.training import dataset
+from ambientd_plugins.training import dataset, families
 from ambientd_plugins.training.choice import Choice
 from ambientd_plugins.training.corpus import read_corpus
 from ambientd_plugins.training.distributed import ALONE, Team
@@ -76,11 +76,12 @@ class Run:
         self.folder, self.request, self.team = RunFolder(folder, team.leads), request, team
         if team.leads:
             self._refuse_other_settings()
+        self.base_hours = base.card.training.hours_heard if base else 0.0
         architecture = request.architecture()
         corpus = read_corpus(
             request.folders, architecture, request.sample_rate, 2 * request.sequence, request.split, request.seed
         )
-        self.album = corpus.album
+        self.album = families.credited(corpus.album, base.card.album) if base else corpus.album
         architecture = architecture.model_copy(update={"album_gain": corpus.gain})
         fields = {f.name: getattr(request, f.name) for f in dataclasses.fields(Recipe)}
         self.trainer = Trainer(architecture, request.sample_rate, corpus.data, Recipe(**fields), team, device)
@@ -281,7 +282,7 @@ class Run:
         t = self.trainer
         training = Training(
             steps=t.step,
-            hours_heard=round(self._hours, 3),
+            hours_heard=round(self.base_hours + self._hours, 3),
             cpu_minutes=round(t.cpu_seconds / 60, 1),
             validation_bits=round(bits, 4),
             software={name: version(name) for name in ("ambientd", "torch", "numpy")},

@@ -265,7 +265,7 @@ print(sum(render.stats.cache_hits.values()), sum(render.stats.cache_misses.value
 def test_a_second_start_finds_the_kernels_in_a_private_cache(tmp_path):
     env = os.environ | {"XDG_CACHE_HOME": str(tmp_path), "HOME": str(tmp_path)}
     starts = [
-        subprocess.run([sys.executable, "-c", PROBE], env=env, capture_output=True, text=True, check=True, timeout=120)
+        subprocess.run([sys.executable, "-c", PROBE], env=env, capture_output=True, text=True, check=True, timeout=250)
         for _ in range(2)
     ]
     assert [start.stdout.split() for start in starts] == [["0", "1"], ["1", "0"]]

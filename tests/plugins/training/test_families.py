@@ -125,3 +125,13 @@ def test_what_cannot_be_trained_is_refused_before_anything_is_read(changes, said
     with pytest.raises(TrainingError) as caught:
         ask(SETTINGS | changes, changes.keys())
     assert said in str(caught.value)
+
+
+def test_a_sibling_credits_the_music_of_its_base():
+    own = Album(title="A", licence="CC0-1.0", attribution="by A", sources=("a",))
+    base = Album(title="A + B", licence="CC-BY-4.0", attribution="by A; by B", sources=("a", "b"))
+    found = families.credited(own, base)
+    assert (found.title, found.sources) == ("A", ("a",))
+    assert found.licence == "CC0-1.0; base: CC-BY-4.0"
+    assert found.attribution == "by A; base: by A; by B"
+    assert families.credited(own, own) == own

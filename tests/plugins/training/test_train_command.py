@@ -46,7 +46,7 @@ def test_from_album_to_library(album, tmp_path):
     assert checkpoint.card.album.licence == "CC0-1.0"
     assert checkpoint.card.architecture.frame_sizes == (4, 8)
     assert checkpoint.card.architecture.album_gain > 1
-    assert checkpoint.prime.shape[0] == 4
+    assert 1 <= checkpoint.prime.shape[0] <= 8
     assert checkpoint.card.training.test_bits > 0
     assert checkpoint.card.scores["tonality"] >= 0
     assert checkpoint.card.album_scores["tonality"] > 0.5
