@@ -8,3 +8,4 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
 Tokens = NDArray[np.uint8]
+Doubles = NDArray[np.float64]

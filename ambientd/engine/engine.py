@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ambientd.arrays import Floats
 from ambientd.engine.bank import Bank
+from ambientd.engine.guidance import Guidance
 from ambientd.engine.mix import effective, validate
 from ambientd.engine.second_core import Cores
 from ambientd.engine.voice import Voice
@@ -26,6 +27,7 @@ class Engine:
         self.channels = channels
         self.sample_rate = sample_rate
         self._bank = Bank(slots, channels, cores)
+        self._guidance = Guidance(slots)
         self._wanted: dict[int, Voice | None] = {}
         self.mix = Mix.solo(slots, channels)
         """What the last block came to, after empty slots were taken out."""
@@ -65,6 +67,7 @@ class Engine:
         infos = self.infos
         validate(mix, infos, self.channels)
         effective(mix, self.present, self.mix)
+        self._guidance.lead(self._bank.slots, self.mix)
         self._bank.ramp.advance(self.mix)
         self._bank.render(out)
         self._exchange()

@@ -39,6 +39,13 @@ class Voice:
         self.seed = seed
         self.primes: Tokens = np.zeros((0, 0), np.uint8)
         """[places, n]: what the checkpoint has to prime with."""
+        self.guide: Floats | None = None
+        """[frames, order + 1]: see `samplernn.guide`."""
+        self.place = 0.0
+        """In the guide, in frames."""
+        self.guided = False
+        """Whether its forecast is by a filter that `follow` gave it."""
+        self._longest = 0
         self._kept: list[Floats] = []
         self.stream = np.full(plan.WINDOW + BLOCK, silence(info.q_levels), np.uint8)
         self.row: NDArray[np.int64] = packed.voice.copy()
@@ -105,17 +112,44 @@ class Voice:
     def _place_forecaster(self, packed: PackedForecast) -> NDArray[np.int64]:
         """Its rows, which have all that it knows; weights and inputs are buffers."""
         rows = np.concatenate((packed.row, packed.stages.ravel()))
-        for stage in rows[plan.FORECASTER_FIELDS :].reshape(-1, plan.STAGE_FIELDS):
-            stage[plan.TAPS] = self._buffer(int(stage[plan.ORDER])).ctypes.data
-            stage[plan.INPUTS] = self._buffer(int(stage[plan.ORDER]) + plan.SLACK).ctypes.data
+        for k, stage in enumerate(rows[plan.FORECASTER_FIELDS :].reshape(-1, plan.STAGE_FIELDS)):
+            taps, inputs = self._buffer(int(stage[plan.ORDER])), self._buffer(int(stage[plan.ORDER]) + plan.SLACK)
+            stage[plan.TAPS], stage[plan.INPUTS] = taps.ctypes.data, inputs.ctypes.data
+            if k == 0:
+                self._taps, self._inputs, self._longest = taps, inputs, int(stage[plan.ORDER])
         self.row[plan.FORECASTER] = rows.ctypes.data
         return rows
 
-    def settle(self) -> None:
-        """From now on it hears itself, and its forecast's filters learn only as fast as they may in playing."""
-        if self.packed.forecast:
-            rates = self._forecaster[plan.FORECASTER_FIELDS :].reshape(-1, plan.STAGE_FIELDS).view(np.float64)
-            rates[:, plan.RATE] *= self.packed.forecast.playing
+    @property
+    def follows(self) -> int:
+        """The longest filter that it can be given, in taps; 0 if it has no forecast."""
+        return self._longest
+
+    @property
+    def heard_power(self) -> float:
+        """Mean square of what its forecast's first filter has heard last, in units of the levels of its tokens."""
+        stage = self._forecaster[plan.FORECASTER_FIELDS :]
+        return float(stage.view(np.float64)[plan.ENERGY]) / float(stage[plan.ORDER])
+
+    def follow(self, taps: Floats, error: float) -> None:
+        """Expect what this filter does, and errors of that size. taps [order <= follows]; see `guide.levinson`."""
+        row, stage = self._forecaster, self._forecaster[plan.FORECASTER_FIELDS :]
+        if stage[plan.ORDER] != taps.size or not self.guided:
+            self._shorten(stage, taps.size)
+            row[plan.STAGES], row[plan.GUIDED], self.guided = 1, 1, True
+        self._taps[: taps.size] = taps
+        row.view(np.float64)[plan.SLOW_ERROR] = np.float32(error)
+
+    def _shorten(self, stage: NDArray[np.int64], order: int) -> None:
+        """Make the first stage one of `order` taps that learn nothing; it has heard what it has."""
+        have, oldest = int(stage[plan.ORDER]), int(stage[plan.OLDEST])
+        heard = np.zeros(order, np.float32)
+        known = self._inputs[oldest : oldest + have][-order:]
+        heard[order - known.size :] = known
+        self._inputs[:order] = heard
+        stage[plan.ORDER], stage[plan.OLDEST] = order, 0
+        numbers = stage.view(np.float64)
+        numbers[plan.RATE], numbers[plan.ENERGY] = 0.0, np.square(heard, dtype=np.float64).sum()
 
     def _initial_state(self, h0: Floats) -> int:
         """Address of an activation of its own."""
@@ -126,12 +160,13 @@ class Voice:
 
 def open_voice(checkpoint: Checkpoint, seed: int, packed: PackedNetwork | None = None) -> Voice:
     """A voice that has heard a piece of its album and goes on from there. packed: another voice's, to be shared."""
-    return _primed(Voice(checkpoint.info, packed or pack(checkpoint), seed), checkpoint.prime)
+    voice = Voice(checkpoint.info, packed or pack(checkpoint), seed)
+    return _primed(voice, checkpoint.prime, checkpoint.guide)
 
 
 def reopen(voice: Voice, seed: int) -> Voice:
     """Another voice of the same checkpoint and weights, primed anew. Loading thread, while `voice` may be playing."""
-    return _primed(Voice(voice.info, voice.packed, seed), voice.primes)
+    return _primed(Voice(voice.info, voice.packed, seed), voice.primes, voice.guide)
 
 
 def next_seed(seed: int) -> int:
@@ -142,8 +177,11 @@ def next_seed(seed: int) -> int:
     return stream_key(seed) >> 33
 
 
-def _primed(voice: Voice, primes: Tokens) -> Voice:
+def _primed(voice: Voice, primes: Tokens, guide: Floats | None) -> Voice:
     voice.primes = primes
+    if voice.follows and guide is not None:
+        voice.guide = guide
+        voice.place = float(splitmix64(stream_key(voice.seed) + 1) % len(guide))
     prime(voice, choose_prime(primes, voice.seed, voice.packed.context))
     return voice
 
@@ -194,5 +232,3 @@ def prime(voice: Voice, tokens: Tokens) -> None:
         bank.force(0, tokens[start : start + BLOCK])
     bank.detach(0)
     voice.row[plan.COUNTER] = 0
-    if tokens.size:
-        voice.settle()

@@ -7,7 +7,9 @@ import time
 
 import numpy as np
 
-from ambientd.samplernn.checkpoint import Architecture, Card, Checkpoint
+from ambientd.arrays import Floats
+from ambientd.samplernn.checkpoint import Architecture, Card, Checkpoint, Forecast
+from ambientd.samplernn.guide import ORDER, make_guide
 
 
 def random_checkpoint(architecture: Architecture, seed: int = 0, sample_rate: int = 16_000) -> Checkpoint:
@@ -22,7 +24,16 @@ def random_checkpoint(architecture: Architecture, seed: int = 0, sample_rate: in
         tensors["forecast.width"] -= 1
         tensors["forecast.slope"] += 1
     prime = rng.integers(0, architecture.q_levels, (2, 4 * architecture.frame_sizes[-1]), np.uint8)
-    return Checkpoint(f"random-{seed}", Card(architecture=architecture, sample_rate=sample_rate), tensors, prime)
+    card = Card(architecture=architecture, sample_rate=sample_rate)
+    return Checkpoint(f"random-{seed}", card, tensors, prime, guide=_random_guide(architecture, rng, sample_rate))
+
+
+def _random_guide(architecture: Architecture, rng: np.random.Generator, sample_rate: int) -> Floats | None:
+    if architecture.forecast is None:
+        return None
+    noise = rng.integers(0, architecture.q_levels, 3 * sample_rate, np.uint8)
+    order = min(ORDER, architecture.forecast.orders[0])
+    return make_guide([noise], architecture.q_levels, architecture.quantization, sample_rate, order)
 
 
 def warm() -> float:
@@ -32,8 +43,9 @@ def warm() -> float:
     from ambientd.engine.voice import open_voice
     from ambientd.types import BLOCK, Mix
 
+    tiny = Architecture(dim=64, frame_sizes=(2, 4), n_rnn=1, forecast=Forecast(orders=(16,), rates=(0.01,)))
     engine = Engine(slots=1, channels=1, sample_rate=16_000, cores="two")
-    engine.place(0, open_voice(random_checkpoint(Architecture(dim=64, frame_sizes=(2, 4), n_rnn=1)), seed=0))
+    engine.place(0, open_voice(random_checkpoint(tiny), seed=0))
     engine.render(Mix.solo(1, 1), np.zeros((BLOCK, 1), np.float32))
     engine.close()
     return time.perf_counter() - began

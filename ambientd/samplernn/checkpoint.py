@@ -32,6 +32,7 @@ MAX_HEADER_BYTES = 1 << 20
 MAX_FILE_BYTES = 1 << 30
 MAX_TENSORS = 256
 MAX_PROFILE = 512
+MAX_GUIDE = 65_536
 
 
 Temperature = Annotated[float, Field(gt=0, le=4)]
@@ -51,11 +52,6 @@ class Forecast(_Section):
     """Taps of each filter of the cascade."""
     rates: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.005, 0.002, 0.002)
     """How fast each adapts. Slow ones hold a tone; fast ones predict better, and turn free-running tones to noise."""
-    playing: float = Field(default=0.0, ge=0, le=1)
-    """What is left of the rates once a voice hears itself. Filters that learn from a voice's own noise follow it: at a
-    fiftieth of the rates a chord is a howl or a hiss within eight minutes, at 0 it stays."""
-    usual_error: tuple[float, Annotated[float, Field(gt=0)]] | None = None
-    """Mean and standard deviation, over the album, of the slower size of recent errors (`forecast.magnitude`)."""
 
     @model_validator(mode="after")
     def _paired(self) -> Self:
@@ -163,6 +159,7 @@ class Checkpoint:
     """A checkpoint in memory. tensors: float32 by name; prime: uint8 [places, samples].
 
     profile: float32 [1 + F, F], the mean and the covariance of the album's F features, where it was kept.
+    guide: float32 [frames, order + 1], what a voice with a forecast follows; see `samplernn.guide`.
     """
 
     id: str
@@ -170,6 +167,7 @@ class Checkpoint:
     tensors: Mapping[str, Floats]
     prime: Tokens
     profile: Floats | None = None
+    guide: Floats | None = None
 
     @property
     def family(self) -> str:
@@ -202,19 +200,23 @@ def load(path: Path) -> Checkpoint:
     card, entries = _read_header(path)
     wanted = card.architecture.shapes()
     _check_shapes(path, wanted, entries)
+    _check_extras(path, card.architecture, entries)
     try:
         arrays = load_file(path)
     except SafetensorError as error:
         raise CheckpointError(f"{path} is truncated or damaged ({error})", "Fetch the file again") from None
     prime = arrays["prime"]
     tensors = {name: arrays[name].astype(np.float32) for name in wanted}
-    profile = arrays["profile"] if "profile" in entries else None
-    for name, tensor in (tensors if profile is None else tensors | {"profile": profile}).items():
+    extras = {name: arrays[name] for name in ("profile", "guide") if name in entries}
+    for name, tensor in (tensors | extras).items():
         if not np.isfinite(tensor).all():
             raise CheckpointError(f"{path}: tensor {name} holds NaN or infinity", "Train it again, or use another")
     if int(prime.max(initial=0)) >= card.architecture.q_levels:
         raise CheckpointError(f"{path}: the prime audio holds tokens above q_levels", "Export it again")
-    return Checkpoint(id=path.stem, card=card, tensors=tensors, prime=prime, profile=profile)
+    guide = extras.get("guide")
+    if guide is not None and not ((guide[:, :1] > 0) & (np.abs(guide[:, 1:]) <= guide[:, :1])).all():
+        raise CheckpointError(f"{path}: the guide holds what is no autocorrelation", "Export it again")
+    return Checkpoint(path.stem, card, tensors, prime, extras.get("profile"), guide)
 
 
 def load_card(path: Path) -> Card:
@@ -229,9 +231,10 @@ def save(
     prime: Tokens,
     half: bool = True,
     profile: NDArray[Any] | None = None,
+    guide: NDArray[Any] | None = None,
 ) -> None:
     """Write a checkpoint atomically. half: store float16, which costs nothing audible and halves the file."""
-    write_atomically(path, dump(card, tensors, prime, half, profile))
+    write_atomically(path, dump(card, tensors, prime, half, profile, guide))
 
 
 def dump(
@@ -240,6 +243,7 @@ def dump(
     prime: Tokens,
     half: bool = True,
     profile: NDArray[Any] | None = None,
+    guide: NDArray[Any] | None = None,
 ) -> bytes:
     """The file that `save` writes."""
     from safetensors.numpy import save as serialise
@@ -255,8 +259,11 @@ def dump(
             raise CheckpointError(f"tensor {name} holds NaN, infinity or what its type cannot hold", "Train it again")
     card = card.model_copy(update={"family": card.family or fingerprint(tensors)})
     arrays["prime"] = np.ascontiguousarray(prime, np.uint8)
-    if profile is not None:
-        arrays["profile"] = np.ascontiguousarray(profile, np.float32)
+    arrays |= {
+        name: np.ascontiguousarray(extra, np.float32)
+        for name, extra in (("profile", profile), ("guide", guide))
+        if extra is not None and extra.size
+    }
     data: bytes = serialise(arrays, metadata={METADATA_KEY: card.model_dump_json()})
     return data
 
@@ -337,10 +344,23 @@ def _check_shapes(path: Path, wanted: dict[str, tuple[int, ...]], entries: dict[
     prime = entries.get("prime", {})
     if prime.get("dtype") != "U8" or len(prime.get("shape", ())) != 2:
         raise CheckpointError(f"{path}: the prime audio (uint8 [places, samples]) is missing", "Export it again")
+
+
+def _check_extras(path: Path, architecture: Architecture, entries: dict[str, Any]) -> None:
+    """The tensors that a checkpoint may have or lack."""
     if profile := entries.get("profile"):
         shape = profile.get("shape", ())
         if profile.get("dtype") != "F32" or len(shape) != 2 or shape[0] != shape[1] + 1 or shape[0] > MAX_PROFILE:
             raise CheckpointError(f"{path}: the profile should be float32 [1 + F, F] and is {shape}", "Export it again")
+    if guide := entries.get("guide"):
+        shape = guide.get("shape", ())
+        orders = architecture.forecast.orders if architecture.forecast else (0,)
+        fits = len(shape) == 2 and 0 < shape[0] <= MAX_GUIDE and 0 < shape[1] - 1 <= orders[0] and shape[1] % 16 == 1
+        if guide.get("dtype") != "F32" or not fits:
+            raise CheckpointError(
+                f"{path}: the guide should be float32 [frames, order + 1], order up to {orders[0]}, and is {shape}",
+                "Export it again",
+            )
 
 
 def valid_id(text: str) -> bool:

@@ -7,12 +7,14 @@ that follows lasting partials through hundreds of periods, and short ones for wh
 plays bands of noise where its album has lines. What is told to the sample tier: the forecast and two measures of how
 far recent ones went astray, each as a token, and a prior over levels around the forecast (see `model.Forecasting`).
 
+A voice that plays alone follows a guide in place of learning from itself: `samplernn.guide`.
+
 `Forecaster` is the truth, one sample at a time; `forecast_track` computes the same for whole tracks in training.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -33,8 +35,6 @@ LEAST_POWER = 1e-6
 """Per tap, added to a filter's energy: near silence it must not learn from rounding."""
 LANES = 64
 """Sums that a product of two vectors is taken in: every processor can, so a forecast is the same on all of them."""
-STEADINESS, LEAST_STEADY, MOST_STEADY = 0.08, 0.6, 1.8
-"""Of the thermostat: its strength, and what it may multiply logits by."""
 WILD = 8.0
 """A filter whose forecast is beyond this, or not finite, starts over: a voice may never end in NaN."""
 
@@ -80,30 +80,6 @@ def magnitudes() -> Floats:
     return np.asarray((values[1:] + values[:-1]) / 2, np.float32)
 
 
-def usual_error(tracks: Sequence[Forecasts]) -> tuple[float, float]:
-    """(mean, standard deviation) of the slower size of recent errors over an album, in magnitude tokens."""
-    # Counted by token: an hour's samples as float64 would be half a gigabyte at every validation.
-    counts = sum(np.bincount(track.scales[:, 1], minlength=SCALES) for track in tracks)
-    sizes = np.arange(SCALES)
-    mean = float(np.average(sizes, weights=counts))
-    return mean, max(1.0, float(np.average((sizes - mean) ** 2, weights=counts)) ** 0.5)
-
-
-def thermostat(usual: tuple[float, float] | None) -> Floats:
-    """[256]: what to multiply a free-running voice's logits by, for each slower size of recent errors.
-
-    Left to itself a voice's errors set the width of what it draws, and what it draws its errors: their size wanders,
-    into a hiss at one end and into silence at the other, where its album never was and the network has nothing to say.
-    So the temperature falls where they are larger than the album's usual ones and rises where they are smaller, hardly
-    within a standard deviation and strongly far out. A training sees nothing of it.
-    """
-    if usual is None:
-        return np.ones(SCALES, np.float32)
-    off = (np.arange(SCALES) - usual[0]) / usual[1]
-    steps = np.exp(STEADINESS * off * np.maximum(1, np.abs(off)))
-    return np.asarray(np.clip(steps, LEAST_STEADY, MOST_STEADY), np.float32)
-
-
 def dot(a: Floats, b: Floats) -> np.float32:
     """a . b, float32, in the order that the kernel keeps too: by lanes, then the upper half of them onto the lower."""
     products = np.zeros(-(-len(a) // LANES) * LANES, np.float32)
@@ -122,27 +98,45 @@ class Forecaster:
         self._forecast = architecture.forecast
         self._levels = decode_table(architecture.q_levels, architecture.quantization)
         self.errors = np.full(2, FIRST_ERROR, np.float32)
+        self._rates: tuple[float, ...] = self._forecast.rates
+        self._guided = False
+        self._weights = [np.zeros(order, np.float32) for order in self._forecast.orders]
+        self._heard: list[Floats] = []
+        self._parts: Floats = np.zeros(0, np.float32)
         self._start_over()
 
+    def follow(self, taps: Floats, error: float) -> None:
+        """From now on one filter forecasts, which learns nothing: `guide.levinson`'s. [order, the oldest sample first].
+
+        Its errors are said to be as large as the guide's lately: left to themselves they set the width of what a voice
+        draws, and what it draws its errors, and the level wanders off.
+        """
+        known = self._heard[0][-len(taps) :]
+        self._guided, self._rates = True, (0.0,)
+        self._heard = [np.append(np.zeros(len(taps) - len(known), np.float32), known)]
+        self._energy, self._parts = [0.0], self._parts[:1]
+        self._weights = [taps.copy()]
+        self.errors[1] = error
+
     def _start_over(self) -> None:
-        orders = self._forecast.orders
-        self._weights = [np.zeros(order, np.float32) for order in orders]
-        self._heard = [np.zeros(order, np.float32) for order in orders]
-        self._energy = [0.0 for _ in orders]
-        self._parts = np.zeros(len(orders), np.float32)
+        self._weights = [np.zeros_like(w) for w in self._weights]
+        self._heard = [np.zeros_like(w) for w in self._weights]
+        self._energy = [0.0 for _ in self._weights]
+        self._parts = np.zeros(len(self._weights), np.float32)
         self.centre = np.float32(0)
 
     def hear(self, token: int) -> None:
         """The sample that was forecast has come: learn from it, and forecast the next."""
         rest = self._levels[token]
-        for k, (order, rate) in enumerate(zip(self._forecast.orders, self._forecast.rates, strict=True)):
-            heard = self._heard[k]
+        for k, (heard, rate) in enumerate(zip(self._heard, self._rates, strict=True)):
+            order = len(heard)
             left = np.float32(rest - self._parts[k])
             self._weights[k] += np.float32(rate * float(left) / (self._energy[k] + LEAST_POWER * order)) * heard
             self._energy[k] = max(0.0, self._energy[k] + float(rest) ** 2 - float(heard[0]) ** 2)
             self._heard[k] = np.append(heard[1:], rest)
             rest = left
-        self.errors += (abs(rest) - self.errors) / np.array(HORIZONS, np.float32)
+        horizons = np.array((HORIZONS[0], np.inf) if self._guided else HORIZONS, np.float32)
+        self.errors += (abs(rest) - self.errors) / horizons
         self._parts = np.array([dot(w, h) for w, h in zip(self._weights, self._heard, strict=True)], np.float32)
         if not np.all(np.abs(self._parts) <= WILD):
             self._start_over()

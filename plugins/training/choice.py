@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -21,22 +21,13 @@ from ambientd.samplernn import quantize
 from ambientd.samplernn.checkpoint import Architecture, Card, Checkpoint, dump, load, load_card
 from ambientd.samplernn.model import SampleRNN
 from ambientd.samplernn.scores import Scores, quality
-from ambientd_plugins.training import dataset
-from ambientd_plugins.training.dataset import Split, Tokens
+from ambientd_plugins.training.dataset import Split
 from ambientd_plugins.training.evaluate import mean_bits, track_bits
 from ambientd_plugins.training.folder import RunFolder
 from ambientd_plugins.training.listen import Ear, Heard, best_of
 from ambientd_plugins.training.pictures import mel_png
-from ambientd_plugins.training.places import best_places
-
-if TYPE_CHECKING:
-    from ambientd.plugin import Floats
 
 NEAR = 0.05
-FOR_PLACES = 0.4
-"""Of the last listening: the places to begin from."""
-PLACES_HEARD = 24
-"""Places of the album that are tried as the beginning of what is played."""
 KEPT = 3
 """Checkpoints that are kept to choose from, and to be heard once more at the end."""
 EARLY_SECONDS, LATE_SECONDS, LAST_SECONDS = 6.0, 12.0, 40.0
@@ -82,9 +73,7 @@ class Choice:
 
     def enter(
         self,
-        card: Card,
-        tensors: dict[str, Floats],
-        prime: Tokens,
+        checkpoint: Checkpoint,
         progress: float,
         seconds: float,
         interrupted: Callable[[], bool],
@@ -93,7 +82,7 @@ class Choice:
 
         Raises CheckpointError for weights that are not finite, KeyboardInterrupt when `interrupted`.
         """
-        first = self._keep(Checkpoint("", card, tensors, prime))
+        card, first = checkpoint.card, self._keep(checkpoint)
         heard = self._hear(first, EARLY_SECONDS if progress < 0.5 else LATE_SECONDS, seconds, interrupted)
         if heard:
             self._keep(self._judged(first, heard))
@@ -107,7 +96,7 @@ class Choice:
         until = time.monotonic() + seconds
         again: list[Card] = []
         for card in ranked(list(self.cards.values())):
-            left = until - time.monotonic() - seconds * FOR_PLACES
+            left = until - time.monotonic()
             if left > 0 and self._file(card).is_file():
                 checkpoint = load(self._file(card))
                 heard = self._hear(checkpoint, LAST_SECONDS, left, interrupted)
@@ -115,7 +104,7 @@ class Choice:
         # What was heard for long is compared with its like, unless nothing of it lives.
         best = ranked([c for c in again if not _collapsed(c)] or list(self.cards.values()))[0]
         if self._file(best).is_file():
-            self._test(self._begun_well(load(self._file(best)), until - time.monotonic(), interrupted))
+            self._test(load(self._file(best)))
         self.folder.write(self.folder.best, self.folder.read(self._file(best)))
 
     def _file(self, card: Card) -> Path:
@@ -129,7 +118,7 @@ class Choice:
     def _keep(self, checkpoint: Checkpoint) -> Checkpoint:
         """In the folder and in the competition; instead of what was known of the same step."""
         card = checkpoint.card
-        file = dump(card, checkpoint.tensors, checkpoint.prime, profile=checkpoint.profile)
+        file = dump(card, checkpoint.tensors, checkpoint.prime, profile=checkpoint.profile, guide=checkpoint.guide)
         self.folder.write(self._file(card), file)
         self.cards[card.training.steps] = card
         return checkpoint
@@ -158,19 +147,6 @@ class Choice:
         }
         profile = self.ear.profile.to_array() if self.ear.profile else None
         return replace(checkpoint, card=checkpoint.card.model_copy(update=found), profile=profile)
-
-    def _begun_well(self, checkpoint: Checkpoint, seconds: float, interrupted: Callable[[], bool]) -> Checkpoint:
-        """The checkpoint with the places to begin from that sound best, as far as `seconds` go."""
-        if not self.listens or seconds <= 0:
-            return checkpoint
-        candidates = dataset.prime(self.data.train, self.sample_rate, PLACES_HEARD)
-        try:
-            places = best_places(checkpoint, candidates, dataset.PRIME_PLACES, self.ear, seconds, interrupted)
-        except AmbientdError as error:
-            self.folder.say(f"not listened to: {error}")
-            return checkpoint
-        self.folder.say(f"begins from {len(places)} places of the album")
-        return self._keep(replace(checkpoint, prime=places))
 
     def _test(self, checkpoint: Checkpoint) -> None:
         """Bits per sample of the part that has chosen nothing, onto the card; nothing where there is none."""

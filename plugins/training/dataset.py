@@ -10,7 +10,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +18,12 @@ from numpy.typing import NDArray
 from ambientd.samplernn import quantize
 from ambientd.samplernn.checkpoint import Architecture
 from ambientd.samplernn.forecast import Forecasts, forecast_track
+from ambientd.samplernn.guide import ORDER, make_guide
 from ambientd_plugins.training.album import Track
 from ambientd_plugins.training.errors import AlbumError
+
+if TYPE_CHECKING:
+    from ambientd.plugin import Floats
 
 Tokens = NDArray[np.uint8]
 
@@ -123,6 +127,14 @@ def prime(tracks: list[Tokens], sample_rate: int, places: int = PRIME_PLACES) ->
     spread = np.array([_least_spread(whole[s : s + length], middle, sample_rate) for s in starts])
     chosen = np.argsort(np.abs(spread - np.median(spread)), kind="stable")[:places]
     return np.stack([whole[starts[p] : starts[p] + length] for p in sorted(chosen)])
+
+
+def guide(tracks: list[Tokens], architecture: Architecture, sample_rate: int) -> Floats | None:
+    """What a voice with a forecast follows: `samplernn.guide`; None where there is too little music to make one of."""
+    assert architecture.forecast
+    order = min(ORDER, architecture.forecast.orders[0])
+    found = make_guide(tracks, architecture.q_levels, architecture.quantization, sample_rate, order)
+    return found if len(found) else None
 
 
 def _least_spread(tokens: Tokens, middle: float, sample_rate: int) -> float:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,7 @@ from ambientd_plugins.training.request import MAY_CHANGE, Request
 from ambientd_plugins.training.trainer import CPU, Recipe, Trainer, validation_bits
 
 if TYPE_CHECKING:
+    from ambientd.plugin import Floats
     from ambientd_plugins.training.board import Board
 
 SAVE_EVERY_SECONDS = 45.0
@@ -217,7 +219,10 @@ class Run:
         card = self._card(bits)
         try:
             verdict = self.choice.enter(
-                card, model.export(), prime, self.trainer.progress, self._allowance(LISTEN_IN_BETWEEN), interrupted
+                Checkpoint("", card, model.export(), prime, guide=self._guide),
+                self.trainer.progress,
+                self._allowance(LISTEN_IN_BETWEEN),
+                interrupted,
             )
         except AmbientdError as error:
             self.folder.say(f"not saved: {error}")
@@ -278,6 +283,12 @@ class Run:
         self.save_state()
         self.folder.settle()
 
+    @cached_property
+    def _guide(self) -> Floats | None:
+        """What a voice with a forecast follows through this album."""
+        a = self.trainer.architecture
+        return dataset.guide(self.trainer.data.train, a, self.request.sample_rate) if a.forecast else None
+
     def _card(self, bits: float) -> Card:
         t = self.trainer
         training = Training(
@@ -288,7 +299,7 @@ class Run:
             software={name: version(name) for name in ("ambientd", "torch", "numpy")},
         )
         return Card(
-            architecture=t.playing,
+            architecture=t.architecture,
             sample_rate=self.request.sample_rate,
             album=self.album,
             training=training,

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from ambientd.samplernn.checkpoint import Architecture
-from ambientd.samplernn.forecast import Forecasts, usual_error
+from ambientd.samplernn.forecast import Forecasts
 from ambientd.samplernn.model import SampleRNN, State
 from ambientd_plugins.training.dataset import Split, Streams, Tokens, forecast_tracks
 from ambientd_plugins.training.distributed import ALONE, Team
@@ -117,15 +117,6 @@ class Trainer:
         self.caution = self.ceiling = 1.0
         self.rate = recipe.learning_rate
         self.failed_in_a_row = 0
-
-    @property
-    def playing(self) -> Architecture:
-        """The architecture as a checkpoint needs it: with what only playing uses."""
-        a = self.architecture
-        if a.forecast is None:
-            return a
-        usual = usual_error(self.streams.forecasts)
-        return a.model_copy(update={"forecast": a.forecast.model_copy(update={"usual_error": usual})})
 
     def _make_optimiser(self) -> torch.optim.Optimizer:
         slow = list(self.model.tiers.parameters())

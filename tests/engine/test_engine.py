@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 from dataclasses import replace
 
 import numpy as np
@@ -10,12 +9,10 @@ import pytest
 
 from ambientd.engine.engine import Engine
 from ambientd.engine.governor import ExtraVoices
-from ambientd.engine.kernels import plan
 from ambientd.engine.kernels.plan import WINDOW
 from ambientd.engine.mix import InvalidMix
 from ambientd.engine.voice import VoiceLoader, choose_prime, open_voice
 from ambientd.errors import CheckpointError, IncompatibleVoices
-from ambientd.samplernn.checkpoint import Forecast
 from ambientd.types import BLOCK, Mix
 
 SLOTS = 4
@@ -125,29 +122,6 @@ def test_the_prime_sets_the_state(make_checkpoint):
     chosen = choose_prime(checkpoint.prime, 7, 8)
     assert primed.stream[WINDOW - len(chosen) : WINDOW].tolist() == chosen.tolist()
     assert set(unprimed.stream.tolist()) == {128}
-
-
-@pytest.mark.parametrize("playing", [0.0, 1.0])
-def test_a_voice_that_hears_itself_learns_as_fast_as_it_may(make_checkpoint, playing):
-    checkpoint = make_checkpoint(forecast=Forecast(orders=(16,), rates=(0.01,), playing=playing))
-    voice = open_voice(checkpoint, 1)
-    engine = Engine(SLOTS, 1, 16_000)
-    engine.place(0, voice)
-    before = taps(voice)
-    assert before.any()
-    render(engine, heard(0), 3)
-    assert (taps(voice) == before).all() == (playing == 0)
-
-
-def taps(voice):
-    """[order]: the weights of its forecast's first filter."""
-    stage = words_at_address(int(voice.row[plan.FORECASTER]) + 8 * plan.FORECASTER_FIELDS, plan.STAGE_FIELDS)
-    address = (ctypes.c_float * int(stage[plan.ORDER])).from_address(int(stage[plan.TAPS]))
-    return np.array(address, np.float32)
-
-
-def words_at_address(address, count):
-    return np.array((ctypes.c_int64 * count).from_address(address))
 
 
 def test_a_prime_is_whole_frames_and_no_longer_than_needed():

@@ -15,6 +15,7 @@ from scipy.signal import lfilter
 from ambientd.engine.bank import Bank
 from ambientd.engine.kernels import plan
 from ambientd.engine.kernels.emit import aligned
+from ambientd.engine.kernels.levinson import levinson as kernel_levinson
 from ambientd.engine.kernels.matrices import Matrix, pad
 from ambientd.engine.kernels.reference import ReferenceVoice, draw, render_block, teacher_forced
 from ambientd.engine.kernels.selftest import choose
@@ -24,7 +25,8 @@ from ambientd.engine.warm import random_checkpoint
 from ambientd.errors import DaemonError
 from ambientd.samplernn.checkpoint import Architecture, Forecast
 from ambientd.samplernn.forecast import Forecaster
-from ambientd.samplernn.quantize import decode
+from ambientd.samplernn.guide import between, levinson, make_guide
+from ambientd.samplernn.quantize import decode, decode_table
 from ambientd.types import BLOCK, Mix
 
 SHAPES = {
@@ -39,12 +41,10 @@ SHAPES = {
         "n_rnn": 1,
         "q_levels": 100,
         "quantization": "linear",
-        "forecast": Forecast(
-            orders=(16, 400, 112, 64, 16, 32, 16, 16), rates=(0.02, *[0.004] * 7), usual_error=(170.0, 9.0)
-        ),
+        "forecast": Forecast(orders=(16, 400, 112, 64, 16, 32, 16, 16), rates=(0.02, *[0.004] * 7)),
     },
 }
-SHORT = Forecast(orders=(48, 16), rates=(0.01, 0.002), usual_error=(150.0, 20.0))
+SHORT = Forecast(orders=(48, 16), rates=(0.01, 0.002))
 FREE_RUN = 2048
 FORCED = 3072
 
@@ -279,3 +279,33 @@ def test_a_cache_that_cannot_be_private_is_refused(tmp_path):
     (tmp_path / "kernels").write_text("a file")
     with pytest.raises(DaemonError, match="kernel cache"):
         private_folder(tmp_path / "kernels")
+
+
+@pytest.mark.parametrize("orders", [(48, 16), (48, 48), (32, 16)])
+def test_a_guided_forecast_is_the_references(orders):
+    """It learns until it is given a filter, and then another; from one of another length it forgets what is too old."""
+    checkpoint = random_checkpoint(Architecture(dim=16, frame_sizes=(4,), n_rnn=1, forecast=SHORT))
+    bank, reference = bank_of(checkpoint), ReferenceVoice(network_of(checkpoint))
+    rng, mix = np.random.default_rng(3), Mix.solo(1, 1)
+    mix.gains[:] = 1
+    for order in (None, None, *orders):
+        if order:
+            taps, error = (rng.standard_normal(order) * 0.2).astype(np.float32), float(rng.uniform(0.01, 0.1))
+            bank.slots[0].follow(taps, error)
+            reference.forecaster.follow(taps, error)
+        tokens, _ = free_run(bank, [mix])
+        render_block([reference], bank.ramp)
+        assert tokens[0].tolist() == reference.tokens[-BLOCK:]
+        assert len(set(tokens[0].tolist())) > 5
+    heard = np.square(decode_table(256, "mu-law")[reference.tokens[-orders[-1] - 1 : -1]], dtype=np.float64)
+    assert bank.slots[0].heard_power == pytest.approx(heard.mean(), rel=1e-4)
+
+
+def test_the_fast_recursion_is_the_truth():
+    audio = np.random.default_rng(0).integers(0, 256, 16_000, np.uint8)
+    for order in (1, 7, 64, 1024):
+        r = between(make_guide([np.sort(audio) // 2 + audio // 2], 256, "mu-law", 16_000, order), 0)
+        taps, error = levinson(r)
+        fast = np.empty(order, np.float32)
+        assert kernel_levinson(r, fast, np.empty((2, order))) == pytest.approx(error)
+        np.testing.assert_allclose(fast, taps, atol=1e-6)

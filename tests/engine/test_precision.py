@@ -23,7 +23,7 @@ from ambientd.samplernn.checkpoint import Architecture, Forecast
 from ambientd.types import BLOCK, Mix
 
 FORMATS = [Format.of("fp32", "portable"), Format.of("bf16", "portable")]
-FORECAST = Forecast(orders=(80, 16), rates=(0.01, 0.002), usual_error=(150.0, 20.0))
+FORECAST = Forecast(orders=(80, 16), rates=(0.01, 0.002))
 INT8 = [Format.of("int8", path) for path in SUPPORTED]
 
 

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from ambientd.engine.warm import random_checkpoint
 from ambientd.errors import CheckpointError
 from ambientd.samplernn import checkpoint as ck
 
@@ -49,6 +50,42 @@ def test_scores_and_the_profile_come_back(tmp_path, write):
     assert np.array_equal(found.profile, profile)
     ck.save(path, card, tensors, prime, profile=profile.T)
     with pytest.raises(CheckpointError, match="profile should be"):
+        ck.load(path)
+
+
+FORECAST = ck.Forecast(orders=(64, 16), rates=(0.01, 0.002))
+GOOD_GUIDE = np.full((3, 33), 0.5, np.float32)
+
+
+def save_with_guide(path, guide, forecast=FORECAST):
+    checkpoint = random_checkpoint(ck.Architecture(dim=8, frame_sizes=(4,), n_rnn=1, forecast=forecast))
+    ck.save(path, checkpoint.card, checkpoint.tensors, checkpoint.prime, guide=guide)
+
+
+def test_the_guide_comes_back(tmp_path):
+    path = tmp_path / "led.safetensors"
+    save_with_guide(path, GOOD_GUIDE)
+    assert np.array_equal(ck.load(path).guide, GOOD_GUIDE)
+    save_with_guide(path, np.zeros((0, 33)))
+    assert ck.load(path).guide is None
+
+
+@pytest.mark.parametrize(
+    ("guide", "forecast", "said"),
+    [
+        (np.ones(33), FORECAST, "guide should be"),
+        (np.ones((3, 32)), FORECAST, "guide should be"),
+        (np.ones((3, 81)), FORECAST, "up to 64"),
+        (np.ones((3, 33)), None, "guide should be"),
+        (GOOD_GUIDE * np.nan, FORECAST, "NaN"),
+        (np.concatenate((GOOD_GUIDE[:, :32], GOOD_GUIDE[:, :1] * 2), axis=1), FORECAST, "no autocorrelation"),
+        (GOOD_GUIDE * 0, FORECAST, "no autocorrelation"),
+    ],
+)
+def test_a_guide_that_no_voice_can_follow_is_refused(tmp_path, guide, forecast, said):
+    path = tmp_path / "led.safetensors"
+    save_with_guide(path, guide, forecast)
+    with pytest.raises(CheckpointError, match=said):
         ck.load(path)
 
 

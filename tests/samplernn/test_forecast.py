@@ -13,8 +13,6 @@ from ambientd.samplernn.forecast import (
     magnitude,
     magnitudes,
     nearest,
-    thermostat,
-    usual_error,
 )
 from ambientd.samplernn.quantize import decode_table, encode
 
@@ -67,19 +65,3 @@ def test_tokens_are_the_nearest_level_and_steps_of_an_octaves_sixteenth() -> Non
     assert (nearest(levels, levels) == np.arange(256)).all()
     assert (magnitude(magnitudes()) == np.arange(256)).all()
     assert magnitude(np.array([1e-9, 2**-16, 2**-15, 1.0, 9.0], np.float32)).tolist() == [0, 0, 16, 255, 255]
-
-
-def test_the_thermostat_leaves_the_usual_alone_and_brings_back_what_strays() -> None:
-    steady = thermostat((150.0, 20.0))
-    assert steady[150] == 1
-    assert (np.abs(steady[130:171] - 1) < 0.1).all()
-    assert (np.diff(steady) >= 0).all()
-    assert steady[70] < 0.7 < 1.5 < steady[230]
-    assert (thermostat(None) == 1).all()
-
-
-def test_usual_errors_are_the_albums() -> None:
-    quiet, loud = (forecast_track(chord(8000, noise), ARCHITECTURE) for noise in (0.002, 0.05))
-    mean, deviation = usual_error([quiet, loud])
-    assert usual_error([quiet])[0] < mean < usual_error([loud])[0]
-    assert deviation > usual_error([loud])[1]

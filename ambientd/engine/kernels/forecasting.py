@@ -161,7 +161,8 @@ def _hear(forecaster, token):
         rest = left
     fast, slow = _f(numbers[plan.FAST_ERROR]), _f(numbers[plan.SLOW_ERROR])
     numbers[plan.FAST_ERROR] = np.float64(fast + (abs(rest) - fast) / _f(HORIZONS[0]))
-    numbers[plan.SLOW_ERROR] = np.float64(slow + (abs(rest) - slow) / _f(HORIZONS[1]))
+    if not shared[plan.GUIDED]:
+        numbers[plan.SLOW_ERROR] = np.float64(slow + (abs(rest) - slow) / _f(HORIZONS[1]))
     if wild:
         _start_over(forecaster)
         centre = _f(0)
@@ -194,16 +195,12 @@ def add_forecast(voice, newest):
 
 @kernel
 def add_prior(voice):
-    """Onto the voice's LOGITS, a hyperbolic distribution around its forecast, as wide as recent errors say.
-
-    Then the thermostat's temperature.
-    """
+    """Onto the voice's LOGITS, a hyperbolic distribution around its forecast, as wide as recent errors say."""
     shared, numbers = words_at(voice[plan.FORECASTER]), doubles_at(voice[plan.FORECASTER])
     tokens, widths = bytes_at(voice[plan.FORECASTER] + 8 * plan.TOKENS), floats_at(shared[plan.WIDTHS])
     inverse = min(exp(-(widths[tokens[1]] + widths[SCALES + tokens[2]])), _f(MOST_INVERSE))
     centre, slope = _f(numbers[plan.CENTRE]), _f(numbers[plan.SLOPE])
     levels, logits = floats_at(shared[plan.LEVEL_VALUES]), floats_at(voice[plan.LOGITS])
-    steady = floats_at(shared[plan.STEADY])[tokens[2]]
     for t in range(voice[plan.LEVELS]):
         off = (levels[t] - centre) * inverse
-        logits[t] = (logits[t] - slope * math.sqrt(fma(off, off, _f(1)))) * steady
+        logits[t] -= slope * math.sqrt(fma(off, off, _f(1)))

@@ -13,7 +13,7 @@ from ambientd.engine.kernels import plan
 from ambientd.engine.kernels.emit import aligned_bytes
 from ambientd.engine.kernels.matrices import COLUMNS, Format, Matrix, pad, padded, to_int16
 from ambientd.engine.network import Forecast, Network, Tier
-from ambientd.samplernn.forecast import FIRST_ERROR, SCALES, midpoints, thermostat
+from ambientd.samplernn.forecast import FIRST_ERROR, SCALES, midpoints
 from ambientd.samplernn.quantize import decode_table
 
 
@@ -40,14 +40,14 @@ class PackedForecast:
     def __init__(self, forecast: Forecast, format: Format) -> None:
         a = forecast.architecture
         assert a.forecast
-        self.table, self.playing = Table(forecast.table, format), a.forecast.playing
+        self.table = Table(forecast.table, format)
         levels = decode_table(a.q_levels, a.quantization)
-        values = (levels, midpoints(levels), forecast.width, thermostat(a.forecast.usual_error))
+        values = (levels, midpoints(levels), forecast.width)
         self._kept = [np.ascontiguousarray(v, np.float32) for v in values]
         self.row = np.zeros(plan.FORECASTER_FIELDS, np.int64)
         self.row[plan.STAGES] = len(a.forecast.orders)
         self.row[plan.FORECAST_TABLE], self.row[plan.FORECAST_SCALE] = self.table.address, self.table.scale
-        fields = (plan.LEVEL_VALUES, plan.MIDPOINTS, plan.WIDTHS, plan.STEADY)
+        fields = (plan.LEVEL_VALUES, plan.MIDPOINTS, plan.WIDTHS)
         self.row[list(fields)] = [values.ctypes.data for values in self._kept]
         numbers = self.row.view(np.float64)
         numbers[plan.SLOPE] = forecast.slope

@@ -95,7 +95,7 @@ WINDOW = 4096
     LEVEL_VALUES,  # [levels]: a token's value, the album's gain in it
     MIDPOINTS,  # [levels - 1]: between neighbouring ones
     WIDTHS,  # [2, 256]
-    STEADY,  # [256]: what the thermostat multiplies logits by
+    GUIDED,  # 1: by one filter that was given to it; it learns nothing, and SLOW_ERROR stays
     SLOPE,
     CENTRE,  # what it expects
     FAST_ERROR,

@@ -16,7 +16,7 @@ from ambientd.arrays import Floats, Tokens
 from ambientd.engine.kernels.streams import noise_key, stream_key, uniform
 from ambientd.engine.mix import MixRamp
 from ambientd.engine.network import Cell, Forecast, Network
-from ambientd.samplernn.forecast import Forecaster, thermostat
+from ambientd.samplernn.forecast import Forecaster
 from ambientd.samplernn.quantize import decode_table, network_scale, silence
 from ambientd.types import BLOCK
 
@@ -59,13 +59,12 @@ def gru(cell: Cell, x: Floats, h: Floats, rate: float = 1.0) -> Floats:
 
 
 def with_forecast(logits: Floats, forecast: Forecast, forecaster: Forecaster) -> Floats:
-    """Logits [q] with the forecast's prior upon them, at the thermostat's temperature."""
+    """Logits [q] with the forecast's prior upon them."""
     _, fast, slow = forecaster.tokens()
     levels = decode_table(forecast.architecture.q_levels, forecast.architecture.quantization)
     away = (levels - forecaster.centre) * np.exp(-(forecast.width[0, fast] + forecast.width[1, slow]))
     prior = np.asarray(-np.float32(forecast.slope) * np.sqrt(1 + away * away), np.float32)
-    usual = forecast.architecture.forecast.usual_error if forecast.architecture.forecast else None
-    return np.asarray((logits + prior) * thermostat(usual)[slow], np.float32)
+    return np.asarray(logits + prior, np.float32)
 
 
 class ReferenceVoice:

@@ -8,7 +8,7 @@ import pytest
 import soundfile
 import torch
 
-from ambientd.samplernn.checkpoint import Architecture, Card, Training, load
+from ambientd.samplernn.checkpoint import Architecture, Card, Checkpoint, Training, load
 from ambientd.samplernn.model import SampleRNN
 from ambientd.samplernn.scores import Scores
 from ambientd_plugins.training import dataset
@@ -80,7 +80,8 @@ def choice(tmp_path):
 
 def enter(choice, step, bits, seconds=0.0):
     prime = dataset.prime(choice.data.train, RATE)
-    return choice.enter(card(step, bits), SampleRNN(ARCHITECTURE).export(), prime, 0.0, seconds, lambda: False)
+    checkpoint = Checkpoint("", card(step, bits), SampleRNN(ARCHITECTURE).export(), prime)
+    return choice.enter(checkpoint, 0.0, seconds, lambda: False)
 
 
 def test_it_is_heard_through_the_public_command(choice):
@@ -134,7 +135,7 @@ def test_without_listening_the_numbers_choose(choice):
 def test_an_interrupt_ends_the_listening(choice):
     prime = dataset.prime(choice.data.train, RATE)
     with pytest.raises(KeyboardInterrupt):
-        choice.enter(card(10, 5.0), SampleRNN(ARCHITECTURE).export(), prime, 0.0, 60.0, lambda: True)
+        choice.enter(Checkpoint("", card(10, 5.0), SampleRNN(ARCHITECTURE).export(), prime), 0.0, 60.0, lambda: True)
 
 
 def test_what_cannot_be_played_is_told(choice):

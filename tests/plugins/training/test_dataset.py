@@ -124,3 +124,10 @@ def test_primes_are_neither_silent_nor_the_loudest():
     assert primes.shape == (4, 400)
     for prime in primes:
         assert 5 < np.abs(prime.astype(int) - 128).mean() < 40
+
+
+def test_a_guide_is_of_the_forecasts_order_and_of_music_long_enough():
+    noise = np.random.default_rng(0).integers(0, 256, 4000).astype(np.uint8)
+    short = Architecture(dim=8, frame_sizes=(4,), n_rnn=1, forecast=Forecast(orders=(64,), rates=(0.01,)))
+    assert dataset.guide([noise], short, 1000).shape == (7, 65)
+    assert dataset.guide([noise[:900]], short, 1000) is None

@@ -137,6 +137,16 @@ def test_it_finishes_once(album, tmp_path, request_for):
     assert run.best_checkpoint.read_bytes() == before
 
 
+def test_the_checkpoint_leads_its_voices_along_the_album(album, tmp_path, request_for):
+    with_forecast, plain = tmp_path / "a", tmp_path / "b"
+    train(Run(with_forecast, request_for(album, steps=2, validations=1)))
+    train(Run(plain, request_for(album, forecast=None, steps=2, validations=1)))
+    guide = load(with_forecast / "checkpoints" / "best.safetensors").guide
+    assert guide.shape[1] == 65
+    assert len(guide) > 20
+    assert load(plain / "checkpoints" / "best.safetensors").guide is None
+
+
 @pytest.mark.parametrize("batch", [1, 64])
 def test_no_batch_trains_nothing(album, tmp_path, request_for, batch):
     run = Run(tmp_path / "run", request_for(album, batch=batch, steps=2, validations=1))

@@ -1,0 +1,149 @@
+"""Voices with a forecast, led along their albums: alone, slowed, held, and blended."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ambientd.engine.bank import Bank
+from ambientd.engine.engine import Engine
+from ambientd.engine.guidance import PERIOD, Guidance
+from ambientd.engine.voice import open_voice, reopen
+from ambientd.engine.warm import random_checkpoint
+from ambientd.samplernn.checkpoint import Architecture, Forecast
+from ambientd.samplernn.forecast import magnitudes
+from ambientd.samplernn.guide import between, levinson, make_guide
+from ambientd.samplernn.quantize import decode_table, encode
+from ambientd.types import BLOCK, Mix
+
+RATE = 16_000
+
+
+def voice(frequency=None, seed=0, order=64):
+    """Of an album that is one tone; None: of one without a guide. Its network leaves all to the forecast's prior."""
+    forecast = Forecast(orders=(order, 16), rates=(0.01, 0.002))
+    checkpoint = random_checkpoint(Architecture(dim=16, frame_sizes=(4,), n_rnn=1, forecast=forecast), seed)
+    tensors = dict(checkpoint.tensors)
+    for name in ("sample.output.weight", "sample.output.bias", "forecast.width"):
+        tensors[name] = np.zeros_like(tensors[name])
+    tensors["sample.output.bias"] = np.log(np.gradient(decode_table(256, "mu-law"))).astype(np.float32)
+    tensors["forecast.width"][1] = np.log(magnitudes())
+    tensors["forecast.slope"][:] = 1.5
+    guide = None
+    if frequency:
+        t = np.arange(3 * RATE) / RATE
+        tone = 0.3 * np.sin(2 * np.pi * frequency * t) + 0.05 * np.random.default_rng(0).standard_normal(len(t))
+        guide = make_guide([encode(tone.astype(np.float32), 256, "mu-law")], 256, "mu-law", RATE, order)
+    return open_voice(replace(checkpoint, tensors=tensors, guide=guide), seed)
+
+
+def play(voices, blocks, change=lambda mix: None):
+    engine = Engine(len(voices), 1, RATE)
+    for slot, one in enumerate(voices):
+        engine.place(slot, one)
+    mix, out = Mix.solo(len(voices), 1), np.zeros((BLOCK, 1), np.float32)
+    mix.gains[:] = 1
+    change(mix)
+    audio = []
+    for _ in range(blocks):
+        engine.render(mix, out)
+        audio.append(out[:, 0].copy())
+    engine.close()
+    return np.concatenate(audio)
+
+
+def taps(one):
+    return one._taps[:64]
+
+
+def test_a_voice_is_given_a_filter_before_its_first_block_and_moves_on():
+    one = voice(440)
+    began = one.place
+    play([one], 1)
+    assert one.guided
+    np.testing.assert_array_equal(taps(one), levinson(between(one.guide, one.place))[0].astype(np.float32))
+    play([one], 9)
+    assert (one.place - began) % len(one.guide) == pytest.approx(10 * BLOCK / RATE / 0.5)
+
+
+@pytest.mark.parametrize(("field", "value", "pace"), [("stretch", 4, 0.25), ("freeze", 1, 0), ("freeze", 0.5, 0.5)])
+def test_stretch_slows_and_freeze_holds_the_harmony(field, value, pace):
+    one = voice(440)
+    began = one.place
+    play([one], 20, lambda mix: getattr(mix, field).__setitem__(0, value))
+    assert (one.place - began) % len(one.guide) == pytest.approx(pace * 20 * BLOCK / RATE / 0.5)
+
+
+def test_the_album_sounds():
+    """Its tone, at its level."""
+    spectra = {}
+    for frequency in (440, 1760):
+        audio = play([voice(frequency)], 120)[RATE // 2 :]
+        assert 20 * np.log10(audio.std() / 0.21) == pytest.approx(0, abs=8)
+        spectra[frequency] = np.abs(np.fft.rfft(audio * np.hanning(len(audio)))) ** 2
+    low, high = (slice(round((f - 15) * len(audio) / RATE), round((f + 15) * len(audio) / RATE)) for f in (440, 1760))
+    assert spectra[440][low].sum() > 10 * spectra[440][high].sum()
+    assert spectra[1760][high].sum() > 10 * spectra[1760][low].sum()
+
+
+@pytest.mark.parametrize("weights", [(0.5, 0.5), (0.2, 0.8), (1, 0)])
+def test_blended_voices_expect_both_albums(weights):
+    pair = [voice(440, 0), voice(1760, 1)]
+
+    def blend(mix):
+        mix.history[:] = 0
+        mix.logits[0] = weights
+
+    play(pair, 4 * PERIOD, blend)
+    np.testing.assert_array_equal(taps(pair[0]), taps(pair[1]))
+    r = sum(w * between(one.guide, 0) for w, one in zip(weights, pair, strict=True))
+    gain = np.abs(np.fft.rfft(np.concatenate(([1], -taps(pair[0])[::-1])), RATE)) ** -2.0
+    expected = np.abs(np.fft.rfft(np.concatenate(([1], -levinson(r)[0][::-1])), RATE)) ** -2.0
+    for frequency, weight in zip((440, 1760), weights, strict=True):
+        if weight:
+            assert 10 * np.log10(gain[frequency] / expected[frequency]) == pytest.approx(0, abs=6)
+    if not weights[1]:
+        assert gain[440] > 100 * gain[1760]
+
+
+def test_beside_a_plain_voice_the_guide_of_the_other_is_followed():
+    plain = open_voice(random_checkpoint(Architecture(dim=16, frame_sizes=(4,), n_rnn=1), 5), 5)
+    pair = [plain, voice(440)]
+
+    def blend(mix):
+        mix.history[:] = 0
+        mix.logits[0] = 0.5
+
+    assert np.isfinite(play(pair, PERIOD, blend)).all()
+    assert pair[1].guided
+    assert not plain.guided
+
+
+def test_without_a_guide_it_goes_on_learning():
+    one = voice()
+    assert np.isfinite(play([one], 4)).all()
+    assert not one.guided
+
+
+def test_a_voice_that_is_far_too_loud_is_told_of_smaller_errors():
+    one = voice(440)
+    play([one], PERIOD)
+    _, usual = levinson(between(one.guide, one.place))
+    bank = Bank(1, 1)
+    bank.attach(0, one)
+    bank.force(0, np.full(BLOCK, 255, np.uint8))
+    bank.detach(0)
+    assert one.heard_power > 0.5
+    told = []
+    one.follow = lambda taps, error: told.append(error)
+    Guidance(1).lead([one], Mix.solo(1, 1))
+    assert 0 < told[0] < usual / 2
+
+
+def test_a_voice_of_another_seed_begins_elsewhere_with_the_same_guide():
+    one = voice(440)
+    other = [reopen(one, seed) for seed in range(8)]
+    assert len({v.place for v in other}) > 1
+    assert all(v.guide is one.guide for v in other)
