@@ -26,10 +26,10 @@ from ambientd.types import Quantization
 
 HOP, WINDOW = 0.5, 1.0
 """Seconds from one frame to the next, and in a frame."""
-ORDER = 1024
-"""Taps. Half as many blur low chords; twice as many are not heard."""
-MOST_FRAMES = 512
-"""Kept of an album: a little more than four minutes, two megabytes."""
+ORDER = 512
+"""Taps. Half as many blur chords (benchmarks/training.md); twice as many are hardly heard."""
+MOST_FRAMES = 384
+"""Kept of an album: three minutes, 800 kilobytes."""
 STRETCHES = 8
 """Of a longer album, pieces in one go, spread over it."""
 QUIETEST = 10 ** (-24 / 10)
