@@ -6,6 +6,7 @@ its weight in the draw: two albums' chords sound together, the louder the more o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -18,6 +19,8 @@ from ambientd.types import BLOCK, Mix
 
 PERIOD = 8
 """Blocks from one filter to the next; slots take turns, so that no block has to make them all."""
+RING = 0.25
+"""Seconds in which what is e times as powerful as the album falls by 8.7 dB."""
 
 
 class Guidance:
@@ -61,8 +64,9 @@ def _give(hearers: Sequence[Voice], expected: Doubles | None) -> None:
     order = min(expected.size - 1, *(v.follows for v in hearers))
     taps = np.empty(order, np.float32)
     error = levinson(expected[: order + 1], taps, np.empty((2, order)))
-    power = float(expected[0])
     for voice in hearers:
-        # A chord of few lines rings for seconds, and chance can make it twice as loud as the album's, and clip.
-        loud = max(1.0, voice.heard_power / power)
-        voice.follow(taps, error / loud)
+        # A chord of few lines rings for seconds, and chance or a high temperature can make it far louder than the album
+        # is, and clip: then it is given less to ring with, and made to die away.
+        loud = max(1.0, voice.heard_power / float(expected[0]))
+        dying = np.exp(np.arange(-order, 0) * (math.log(loud) / (RING * voice.info.sample_rate)))
+        voice.follow((taps * dying).astype(np.float32), error / loud)
