@@ -72,6 +72,15 @@ class Mashup(ABC):
         """Parameter values, in their own units, that a configuration section asks to start with."""
         return {}
 
+    @classmethod
+    def between(cls, weight: float) -> Mapping[str, float]:
+        """Parameter values, in their own units, on the way from the first of two voices, at 0, to the second, at 1.
+
+        What `ambientd render --between` plays and `ambientd blend-report` measures; the two are in the first two
+        slots. Empty, as here: this mashup knows no such way.
+        """
+        return {}
+
     @abstractmethod
     def next_mix(self, controls: Mapping[str, float], clock: BlockClock, mix: Mix) -> None:
         """Fill `mix` for the block at `clock`. It holds the slots' own parameters on entry: gains, temperature,

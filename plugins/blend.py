@@ -56,6 +56,10 @@ class Blend(Mashup):
         assert isinstance(config, BlendConfig)
         return {f"weight/{number}": weight for number, weight in enumerate(config.weights, 1)}
 
+    @classmethod
+    def between(cls, weight: float) -> Mapping[str, float]:
+        return {"weight/1": 1 - weight, "weight/2": weight}
+
     def voices_changed(self, slots: tuple[VoiceInfo | None, ...]) -> None:
         self.slots = slots
         self._members = _members(slots[:WEIGHTS])

@@ -37,6 +37,7 @@ def register(group: click.Group) -> None:
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="A .wav or .flac file, 16 bits.")
 @click.option("--mashup", help=f"How several models play together.  [default: {DEFAULT_MASHUP}]")
 @click.option("--set", "sets", cls=Several, metavar="KEY=VALUE...", help="The mashup's options: weights=[1,0.5]")
+@click.option("--between", type=click.FloatRange(0, 1), metavar="W", help="Of two models: 0 the first, 1 the second.")
 @click.option(
     "--temperature", type=click.FloatRange(0.1, 4), default=1.0, show_default=True, help="1: the models' own."
 )
@@ -55,6 +56,7 @@ def render(
     out: Path,
     mashup: str | None,
     sets: tuple[str, ...],
+    between: float | None,
     temperature: float,
     stretch: float,
     freeze: float,
@@ -86,7 +88,7 @@ def render(
 
     def play(seed: int) -> Stream:
         voices = [loader.load(path, seed + slot) for slot, path in enumerate(paths)]
-        chosen, controls = _mashup(mashup, sets, tuple(voice.info for voice in voices))
+        chosen, controls = _mashup(mashup, sets, between, tuple(voice.info for voice in voices))
         blocks = render_blocks(voices, chosen, controls, inner, channels)
         return Stream(blocks, voices[0].info.sample_rate, channels)
 
@@ -102,18 +104,20 @@ def render(
 
 
 def _mashup(
-    name: str | None, sets: tuple[str, ...], slots: tuple[VoiceInfo, ...]
+    name: str | None, sets: tuple[str, ...], between: float | None, slots: tuple[VoiceInfo, ...]
 ) -> tuple[Mashup | None, Mapping[str, float]]:
     """The mashup and its parameters' values; one model alone needs none."""
     from ambientd import config
     from ambientd.plugin_manager import Plugins
 
+    if between is not None and len(slots) != 2:
+        raise UsageError(f"--between is the way from one model to another, and {len(slots)} play", "Name two")
     if name is None and len(slots) == 1:
         if sets:
             raise UsageError("--set sets a mashup's options, and one model alone has none", "Name a --mashup")
         return None, {}
     plugins = Plugins.discover()
-    if name is None and not sets and DEFAULT_MASHUP not in plugins.mashups:
+    if name is None and not sets and between is None and DEFAULT_MASHUP not in plugins.mashups:
         return None, {}
     name = name or DEFAULT_MASHUP
     kind = plugins.mashup(name)
@@ -121,7 +125,10 @@ def _mashup(
     options = config.load(None, [f"mashup.name={name}", *(f"mashup.{text}" for text in sets)]).mashup.options
     section = config.validate(kind.Config, options, "--set")
     defaults = {parameter.id: parameter.default for parameter in kind.parameters}
-    return kind(section, slots), defaults | dict(kind.initial_values(section))
+    way = kind.between(between) if between is not None else {}
+    if between is not None and not way:
+        raise UsageError(f"the mashup {name!r} knows no way from one model to another", "Use --set")
+    return kind(section, slots), defaults | dict(kind.initial_values(section)) | dict(way)
 
 
 @contextmanager

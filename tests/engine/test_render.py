@@ -53,6 +53,37 @@ def test_weights_change_a_blend(render, model_files):
     assert len({blend(1, 0), blend(1, 0.5), blend(0, 1)}) == 3
 
 
+def test_between_is_the_way_from_the_first_model_to_the_second(render, model_files):
+    for weight in (0, 0.25, 1):
+        way = render("--seconds", 0.2, "--between", weight, models=model_files)[2]
+        weights = f"weights=[{1 - weight},{weight}]"
+        assert render("--seconds", 0.2, "--mashup", "blend", "--set", weights, models=model_files)[2] == way
+
+
+WAYLESS = """
+from ambientd.plugin import Mashup, hookimpl
+
+class Wayless(Mashup):
+    name = "wayless"
+
+    def next_mix(self, controls, clock, mix):
+        pass
+
+@hookimpl
+def register_mashups():
+    return [Wayless]
+"""
+
+
+def test_a_mashup_without_a_way_says_so(tmp_path, model_files, monkeypatch):
+    (tmp_path / "wayless.py").write_text(WAYLESS)
+    monkeypatch.setattr("ambientd.plugin_manager.user_folder", lambda: tmp_path)
+    arguments = ["--model", *map(str, model_files), "--mashup", "wayless", "--between", "0.5", "--seconds", "1"]
+    result = CliRunner().invoke(main, ["render", *arguments, "--out", str(tmp_path / "a.wav")])
+    assert result.exit_code == 2
+    assert "'wayless' knows no way" in result.output
+
+
 def test_several_models_blend_by_themselves(render, model_files):
     explicit = render("--seconds", 0.2, "--mashup", "blend", models=model_files)[2]
     assert render("--seconds", 0.2, models=model_files)[2] == explicit
@@ -76,6 +107,7 @@ def test_a_frozen_beginning_is_heard(render):
         (["--model", "{model}", "--out", "{folder}/no/a.wav"], 2, "not a folder"),
         (["--model", "{model}", "--out", "{folder}/a.wav", "--mashup", "blennd"], 7, "blend"),
         (["--model", "{model}", "{model}", "--out", "{folder}/a.wav", "--set", "wights=1"], 3, "weights"),
+        (["--model", "{model}", "--out", "{folder}/a.wav", "--between", "0.5"], 2, "Name two"),
         (["--model", "{folder}/gone.safetensors", "--out", "{folder}/a.wav"], 4, "gone.safetensors"),
     ],
 )
