@@ -17,7 +17,7 @@ from ambientd.samplernn.checkpoint import Card, Checkpoint, load, write_atomical
 from ambientd_plugins.training.errors import TrainingError
 from ambientd_plugins.training.report_audio import album_flac, as_flac, latest_samples
 from ambientd_plugins.training.report_chart import Line, chart
-from ambientd_plugins.training.report_html import data_uri, definitions, link, page, section, table
+from ambientd_plugins.training.report_html import definitions, figure, link, page, section, table
 
 REPORT = "report.html"
 MOST_PICTURE_BYTES = 2 << 20
@@ -44,7 +44,7 @@ def write_report(folder: Path) -> Path:
     sections = [_facts(records), _curves(records), _scores(records), _listen(records), _settings(records)]
     title = records.best.card.album.title if records.best else records.folder.name
     path = records.folder / REPORT
-    write_atomically(path, page(title, records.folder.name, "\n".join(filter(None, sections))).encode())
+    write_atomically(path, page(title, f"training {records.folder.name}", "\n".join(filter(None, sections))).encode())
     return path
 
 
@@ -148,20 +148,17 @@ def _listen(records: Records) -> str:
     """The album's own sound, then the latest samples, each with its mel spectrogram."""
     figures = []
     if records.best and records.best.prime.size:
-        figures.append(_figure("The album, as the model hears it", album_flac(records.best), None))
+        figures.append(figure("The album, as the model hears it", album_flac(records.best)))
     for file in latest_samples(records.folder / "samples"):
         flac = as_flac(file)
         if flac:
-            figures.append(_figure(file.stem, flac, file.with_suffix(".png")))
+            figures.append(figure(file.stem, flac, _picture(file.with_suffix(".png"))))
     return section("To hear and to look at", "".join(figures)) if figures else ""
 
 
-def _figure(caption: str, flac: bytes, picture: Path | None) -> str:
-    image = ""
-    if picture and picture.is_file() and picture.stat().st_size <= MOST_PICTURE_BYTES:
-        image = f'<img alt="mel spectrogram of {escape(caption)}" src="{data_uri("image/png", picture.read_bytes())}">'
-    player = f'<audio controls preload="metadata" src="{data_uri("audio/flac", flac)}"></audio>'
-    return f"<figure><figcaption>{escape(caption)}</figcaption>{player}{image}</figure>"
+def _picture(path: Path) -> bytes:
+    """Empty where there is none, or one that is too large for the page."""
+    return path.read_bytes() if path.is_file() and path.stat().st_size <= MOST_PICTURE_BYTES else b""
 
 
 def _settings(records: Records) -> str:

@@ -1,4 +1,4 @@
-"""The sounds of the report: read, cut and packed as FLAC. The training process."""
+"""The sounds of a report: read, cut and packed as FLAC. The training process, and `ambientd blend-report`."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def as_flac(path: Path) -> bytes:
             audio, rate = file.read(round(MOST_SECONDS * file.samplerate), dtype="int16"), file.samplerate
     except (soundfile.LibsndfileError, OSError):
         return b""
-    return _flac(audio, rate) if len(audio) else b""
+    return flac(audio, rate) if len(audio) else b""
 
 
 def album_flac(checkpoint: Checkpoint) -> bytes:
@@ -46,10 +46,11 @@ def album_flac(checkpoint: Checkpoint) -> bytes:
     a = checkpoint.card.architecture
     places = [quantize.decode(p, a.q_levels, a.quantization, a.pre_emphasis, a.album_gain) for p in checkpoint.prime]
     audio = np.concatenate(places)[: round(MOST_SECONDS * checkpoint.card.sample_rate)]
-    return _flac(audio.clip(-1, 1), checkpoint.card.sample_rate)
+    return flac(audio.clip(-1, 1), checkpoint.card.sample_rate)
 
 
-def _flac(audio: Any, rate: int) -> bytes:
+def flac(audio: Any, rate: int) -> bytes:
+    """A FLAC file of 16 bits. audio: [samples], int16, or floats in -1..1."""
     import soundfile
 
     buffer = io.BytesIO()

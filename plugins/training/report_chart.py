@@ -1,4 +1,6 @@
-"""A line chart as inline SVG: no script, no font, no picture from elsewhere. The training process."""
+"""A line chart as inline SVG: no script, no font, no picture from elsewhere. The training process, and
+`ambientd blend-report`.
+"""
 
 from __future__ import annotations
 
@@ -29,15 +31,18 @@ class Line:
     dots: bool = False
 
 
-def chart(lines: Sequence[Line], x_label: str, y_label: str) -> str:
-    """The lines over common axes, as an <svg>. Points that are not finite are left out; empty without any."""
+def chart(lines: Sequence[Line], x_label: str, y_label: str, stray: float = STRAY) -> str:
+    """The lines over common axes, as an <svg>. Points that are not finite are left out; empty without any.
+
+    stray: the share of points that may lie above.
+    """
     drawn = [Line(line.name, line.style, thinned(finite(line.points)), line.dots) for line in lines]
     drawn = [line for line in drawn if line.points]
     if not drawn:
         return ""
     ys = sorted(y for line in drawn for _, y in line.points)
     x_axis = _Axis([x for line in drawn for x, _ in line.points], LEFT, WIDTH - RIGHT)
-    y_axis = _Axis([ys[0], ys[math.ceil((len(ys) - 1) * (1 - STRAY))]], HEIGHT - BOTTOM, TOP)
+    y_axis = _Axis([ys[0], ys[math.ceil((len(ys) - 1) * (1 - stray))]], HEIGHT - BOTTOM, TOP)
     label = escape(f"{y_label} over {x_label}: {', '.join(line.name for line in drawn)}")
     parts = [
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{label}">',

@@ -1,4 +1,4 @@
-"""The pieces of the report's page: plain HTML with everything in it. The training process."""
+"""The pieces of a report: plain HTML with everything in it. The training process, and `ambientd blend-report`."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from html import escape
 from string import Template
 
 
-def page(title: str, run: str, body: str) -> str:
-    """The whole page. title, run: plain text; body: HTML."""
-    return _PAGE.substitute(title=escape(title), run=escape(run), body=body)
+def page(title: str, subtitle: str, body: str) -> str:
+    """The whole page. title, subtitle: plain text; body: HTML."""
+    return _PAGE.substitute(title=escape(title), subtitle=escape(subtitle), body=body)
 
 
 def section(title: str, content: str) -> str:
@@ -28,6 +28,13 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     head = "".join(f"<th>{escape(text)}</th>" for text in heads)
     body = "".join(f"<tr>{''.join(f'<td>{escape(text)}</td>' for text in row)}</tr>" for row in rows)
     return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def figure(caption: str, flac: bytes, png: bytes = b"") -> str:
+    """A player, and below it a picture of its sound where there is one. caption: plain text."""
+    image = f'<img alt="mel spectrogram of {escape(caption)}" src="{data_uri("image/png", png)}">' if png else ""
+    player = f'<audio controls preload="metadata" src="{data_uri("audio/flac", flac)}"></audio>'
+    return f"<figure><figcaption>{escape(caption)}</figcaption>{player}{image}</figure>"
 
 
 def link(text: str, url: str) -> str:
@@ -48,9 +55,9 @@ _PAGE = Template("""<!doctype html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy"
  content="default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'">
-<title>$title: training $run</title>
+<title>$title: $subtitle</title>
 <style>
-:root { color-scheme: light dark; --one: #7b8794; --two: #c2410c; --line: #8884; }
+:root { color-scheme: light dark; --one: #7b8794; --two: #c2410c; --three: #2563eb; --line: #8884; }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 56rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.5rem } h2 { font-size: 1.1rem; margin: 2rem 0 .5rem }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem; margin: 0 }
@@ -63,9 +70,12 @@ audio { display: block; width: 100%; margin: .3rem 0 } img, svg { width: 100%; h
 svg { font-size: 12px } svg text { fill: currentColor } .grid { stroke: var(--line) }
 .mid { text-anchor: middle } .end { text-anchor: end }
 .curve { fill: none; stroke-width: 1.5 } .curve.one { stroke: var(--one) } .curve.two { stroke: var(--two) }
-circle.two { fill: var(--two) } svg text.one { fill: var(--one) } svg text.two { fill: var(--two) }
+.curve.three { stroke: var(--three) } .curve.limit { stroke: currentColor; stroke-dasharray: 4 4 }
+svg .one:not(.curve) { fill: var(--one) } svg .two:not(.curve) { fill: var(--two) }
+svg .three:not(.curve) { fill: var(--three) }
+.pairs { display: grid; grid-template-columns: repeat(auto-fit, minmax(20rem, 1fr)); gap: .5rem 1rem }
 </style>
-<h1>$title <small>· training $run</small></h1>
+<h1>$title <small>· $subtitle</small></h1>
 $body
 </html>
 """)
