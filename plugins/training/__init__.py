@@ -1,4 +1,5 @@
-"""The training plugin: `ambientd album`, `train`, `evaluate` and `bench training`. It is light until one runs."""
+"""The training plugin: `ambientd album`, `train`, `evaluate`, `blend-report` and
+`bench training`. It is light until one runs."""
 
 from __future__ import annotations
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 def register_commands(cli: click.Group) -> None:
     from ambientd_plugins.training.album_commands import album
     from ambientd_plugins.training.bench_command import bench
+    from ambientd_plugins.training.blend_report_command import blend_report
     from ambientd_plugins.training.evaluate_command import evaluate
     from ambientd_plugins.training.train_command import train
 
@@ -21,3 +23,4 @@ def register_commands(cli: click.Group) -> None:
     cli.add_command(train)
     cli.add_command(evaluate)
     cli.add_command(bench)
+    cli.add_command(blend_report)

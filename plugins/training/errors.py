@@ -1,4 +1,4 @@
-"""What can go wrong with an album or a training."""
+"""What can go wrong with an album, a training or a report."""
 
 from __future__ import annotations
 
@@ -13,5 +13,11 @@ class AlbumError(AmbientdError):
 
 class TrainingError(AmbientdError):
     """A training cannot start, or cannot go on."""
+
+    exit_code = 9
+
+
+class JudgeError(AmbientdError):
+    """A blend cannot be played or judged."""
 
     exit_code = 9

@@ -74,6 +74,7 @@ svg { font-size: 12px } svg text { fill: currentColor } .grid { stroke: var(--li
 svg .one:not(.curve) { fill: var(--one) } svg .two:not(.curve) { fill: var(--two) }
 svg .three:not(.curve) { fill: var(--three) }
 .pairs { display: grid; grid-template-columns: repeat(auto-fit, minmax(20rem, 1fr)); gap: .5rem 1rem }
+.pairs svg { font-size: 17px }
 </style>
 <h1>$title <small>· $subtitle</small></h1>
 $body
