@@ -21,6 +21,7 @@ from ambientd.engine.kernels.selftest import choose
 from ambientd.engine.kernels.streams import noise_key, splitmix64, stream_key
 from ambientd.engine.network import Network
 from ambientd.samplernn.checkpoint import Checkpoint, load
+from ambientd.samplernn.forecast import LEAST_FAST
 from ambientd.samplernn.quantize import decode_table, network_scale, silence
 from ambientd.types import BLOCK, VoiceInfo
 
@@ -93,8 +94,9 @@ class Voice:
     def _place_signal(self) -> None:
         info = self.info
         decode = self._buffer(info.q_levels)
+        self._levels = decode_table(info.q_levels, info.quantization)
         # The filters are linear, so the album gain may be undone in the table, for nothing.
-        decode[:] = decode_table(info.q_levels, info.quantization) / np.float32(info.album_gain)
+        decode[:] = self._levels / np.float32(info.album_gain)
         self.row[plan.DECODE] = decode.ctypes.data
         signal = self._buffer(plan.SIGNALS)
         signal[plan.INVERSE_TAU] = 1 / info.temperature
@@ -126,10 +128,9 @@ class Voice:
         return self._longest
 
     @property
-    def heard_power(self) -> float:
-        """Mean square of what its forecast's first filter has heard last, in units of the levels of its tokens."""
-        stage = self._forecaster[plan.FORECASTER_FIELDS :]
-        return float(stage.view(np.float64)[plan.ENERGY]) / float(stage[plan.ORDER])
+    def heard(self) -> Floats:
+        """[WINDOW]: the samples before the next block, as forecasts know them: with the album's gain, unfiltered."""
+        return self._levels[self.stream[: plan.WINDOW]]
 
     def follow(self, taps: Floats, error: float) -> None:
         """Expect what this filter does, and errors of that size. taps [order <= follows]; see `guide.levinson`."""
@@ -138,7 +139,8 @@ class Voice:
             self._shorten(stage, taps.size)
             row[plan.STAGES], row[plan.GUIDED], self.guided = 1, 1, True
         self._taps[: taps.size] = taps
-        row.view(np.float64)[plan.SLOW_ERROR] = np.float32(error)
+        numbers = row.view(np.float64)
+        numbers[plan.SLOW_ERROR], numbers[plan.LEAST_FAST] = np.float32(error), np.float32(error * LEAST_FAST)
 
     def _shorten(self, stage: NDArray[np.int64], order: int) -> None:
         """Make the first stage one of `order` taps that learn nothing; it has heard what it has."""
@@ -148,8 +150,7 @@ class Voice:
         heard[order - known.size :] = known
         self._inputs[:order] = heard
         stage[plan.ORDER], stage[plan.OLDEST] = order, 0
-        numbers = stage.view(np.float64)
-        numbers[plan.RATE], numbers[plan.ENERGY] = 0.0, np.square(heard, dtype=np.float64).sum()
+        stage.view(np.float64)[plan.RATE] = 0.0
 
     def _initial_state(self, h0: Floats) -> int:
         """Address of an activation of its own."""

@@ -63,7 +63,7 @@ def test_a_voice_is_given_a_filter_before_its_first_block_and_moves_on():
     began = one.place
     play([one], 1)
     assert one.guided
-    np.testing.assert_array_equal(taps(one), levinson(between(one.guide, one.place))[0].astype(np.float32))
+    np.testing.assert_allclose(taps(one), levinson(between(one.guide, one.place))[0], atol=0.3)
     play([one], 9)
     assert (one.place - began) % len(one.guide) == pytest.approx(10 * BLOCK / RATE / 0.5)
 
@@ -133,9 +133,10 @@ def test_a_voice_that_is_far_too_loud_is_told_of_smaller_errors():
     _, usual = levinson(between(one.guide, one.place))
     bank = Bank(1, 1)
     bank.attach(0, one)
-    bank.force(0, np.full(BLOCK, 255, np.uint8))
+    for _ in range(8):
+        bank.force(0, np.full(BLOCK, 255, np.uint8))
     bank.detach(0)
-    assert one.heard_power > 0.5
+    assert np.square(one.heard).mean() > 0.4
     told = []
     one.follow = lambda taps, error: told.append(error)
     Guidance(1).lead([one], Mix.solo(1, 1))

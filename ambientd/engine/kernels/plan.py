@@ -96,13 +96,14 @@ WINDOW = 4096
     MIDPOINTS,  # [levels - 1]: between neighbouring ones
     WIDTHS,  # [2, 256]
     GUIDED,  # 1: by one filter that was given to it; it learns nothing, and SLOW_ERROR stays
+    LEAST_FAST,  # what FAST_ERROR does not fall below
     SLOPE,
     CENTRE,  # what it expects
     FAST_ERROR,
     SLOW_ERROR,
     TOKENS,  # the same as the table knows them, uint8 [3]
     FORECASTER_FIELDS,
-) = range(13)
+) = range(14)
 
 # A stage's row. Floats as above.
 (
