@@ -60,11 +60,11 @@ def render(rows, ramp, textures, blends, work, result):
     set_textures(rows, textures)
     set_mixtures(rows, blends)
     set_shares(rows, blends)
-    groups = group(rows, work)
+    groups, history = group(rows, work), ramp.history.ctypes.data
     open_block(work.box)
     for s in range(frames):
         a = _f(s + 1) / _f(frames)
-        predict(rows, ramp, a, s, work, groups)
+        predict(rows, history, a, s, work, groups)
         if result.logits.shape[1]:
             _keep_logits(rows, s, result)
         draw_all(rows, ramp, s, a, work, drawn)

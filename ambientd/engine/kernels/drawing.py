@@ -47,20 +47,36 @@ def set_mixtures(rows, blends):
 
 
 @kernel
-def _log_sum(logits, levels, inverse):
-    """log sum_t exp(logits[t] * inverse)."""
-    peak, total = logits[0], _f(0)
-    for t in range(levels):
-        peak = max(peak, logits[t])
-    for t in range(levels):
-        total += exp((logits[t] - peak) * inverse)
-    return peak * inverse + log(total)
+def _sum_in_groups(z, levels, groups):
+    """The sum of z[:levels], in groups[g] that of each group; what is behind the levels is overwritten."""
+    for t in range(levels, MAX_LEVELS):
+        z[t] = _f(0)
+    total = _f(0)
+    for g in range(MAX_LEVELS // GROUP):
+        part = _f(0)
+        for t in range(GROUP):
+            part += z[g * GROUP + t]
+        groups[g] = part
+        total += part
+    return total
 
 
 @kernel
-def _average(rows, i, a, ramp, total, average):
-    """average[levels] = log sum_j L_ij softmax(l_j / tau_j), the row's sum being `total`."""
-    levels = voice_at(rows, i)[plan.LEVELS]
+def _log_sum(logits, levels, inverse, powers, groups):
+    """log sum_t exp(logits[t] * inverse). powers, groups: scratch."""
+    peak = logits[0]
+    for t in range(levels):
+        peak = max(peak, logits[t])
+    for t in range(levels):
+        powers[t] = exp((logits[t] - peak) * inverse)
+    return peak * inverse + log(_sum_in_groups(powers, levels, groups))
+
+
+@kernel
+def _average(rows, i, a, ramp, total, work):
+    """The first of work.average = log sum_j L_ij softmax(l_j / tau_j), the row's sum being `total`."""
+    levels, average = voice_at(rows, i)[plan.LEVELS], floats_at(work.average)
+    powers, groups = floats_at(work.average + 4 * MAX_LEVELS), floats_at(work.groups)
     for t in range(levels):
         average[t] = _f(NOBODY)
     for j in range(rows.slots):
@@ -68,7 +84,7 @@ def _average(rows, i, a, ramp, total, average):
         if weight != _f(0) and voice_at(rows, j)[plan.DIM]:
             inverse = floats_at(voice_at(rows, j)[plan.SIGNAL])[plan.INVERSE_TAU]
             logits = floats_at(voice_at(rows, j)[plan.LOGITS])
-            shift = log(max(weight / total, _f(LEAST_SHARE))) - _log_sum(logits, levels, inverse)
+            shift = log(max(weight / total, _f(LEAST_SHARE))) - _log_sum(logits, levels, inverse, powers, groups)
             for t in range(levels):
                 x = logits[t] * inverse + shift
                 high, low = max(average[t], x), min(average[t], x)
@@ -76,8 +92,8 @@ def _average(rows, i, a, ramp, total, average):
 
 
 @kernel
-def _mix_logits(rows, i, a, ramp, z, average):
-    """z[levels] = what voice i draws from, up to a constant, as `Mix` says. average: scratch for as many.
+def _mix_logits(rows, i, a, ramp, z, work):
+    """z[levels] = what voice i draws from, up to a constant, as `Mix` says.
 
     All product: sum_j L_ij l_j / (tau_j T_i), the row normalised.
     """
@@ -101,7 +117,8 @@ def _mix_logits(rows, i, a, ramp, z, average):
     signal = floats_at(voice_at(rows, i)[plan.SIGNAL])
     mixture = signal[plan.START_MIXTURE] + a * (signal[plan.END_MIXTURE] - signal[plan.START_MIXTURE])
     if mixture != _f(0) and voters > 1:
-        _average(rows, i, a, ramp, total, average)
+        _average(rows, i, a, ramp, total, work)
+        average = floats_at(work.average)
         for t in range(levels):
             z[t] += mixture * (average[t] / temperature - z[t])
 
@@ -114,16 +131,7 @@ def _draw(z, levels, u, groups):
         peak = max(peak, z[t])
     for t in range(levels):
         z[t] = exp(z[t] - peak)
-    for t in range(levels, MAX_LEVELS):
-        z[t] = _f(0)
-    total = _f(0)
-    for g in range(MAX_LEVELS // GROUP):
-        part = _f(0)
-        for t in range(GROUP):
-            part += z[g * GROUP + t]
-        groups[g] = part
-        total += part
-    rest = u * total
+    rest = u * _sum_in_groups(z, levels, groups)
     for g in range(MAX_LEVELS // GROUP):
         if rest < groups[g]:
             for t in range(g * GROUP, (g + 1) * GROUP):
@@ -147,7 +155,7 @@ def draw_all(rows, ramp, s, a, work, drawn):
         voice = voice_at(rows, v)
         if voice[plan.DIM]:
             if drawing[v]:
-                _mix_logits(rows, v, a, ramp, scores, floats_at(work.average))
+                _mix_logits(rows, v, a, ramp, scores, work)
                 u = uniform(voice[plan.KEY], voice[plan.COUNTER])
                 drawn[v, s] = _draw(scores, voice[plan.LEVELS], u, floats_at(work.groups))
             voice[plan.COUNTER] += 1

@@ -12,7 +12,7 @@ from ambientd.engine.kernels.activations import quantize
 from ambientd.engine.kernels.compiled import kernel
 from ambientd.engine.kernels.conditioning import add_shared, is_shared, own_vector
 from ambientd.engine.kernels.elementary import sigmoid
-from ambientd.engine.kernels.emit import bytes_at, floats_at, words_at
+from ambientd.engine.kernels.emit import bytes_at, floats_at, ints_at, words_at
 from ambientd.engine.kernels.gemv import multiply
 from ambientd.engine.kernels.rows import layer_at, tier_at, voice_at
 from ambientd.engine.kernels.sharing import is_helped, multiply_ahead, multiply_all, multiply_shared
@@ -86,13 +86,16 @@ def _recur(rows, a, k, n, work, count):
 
 
 @kernel
-def make_frames(rows, ramp, a, s, k, work, count):
-    """One frame of tier k of the voices that are due: all of one checkpoint. Whether there is more to `share`."""
+def make_frames(rows, history, a, s, k, work, count):
+    """One frame of tier k of the voices that are due: all of one checkpoint. Whether there is more to `share`.
+
+    history: address of the ramp's; the tuple itself is so large that handing it on is felt.
+    """
     due = words_at(work.due)
     lead = voice_at(rows, due[0])
     dim, form = lead[plan.DIM], lead[plan.QUANTIZED]
     for i in range(count):
-        _read_frame(rows, due[i], k, voice_at(rows, ramp.history[due[i]])[plan.STREAM] + plan.WINDOW + s)
+        _read_frame(rows, due[i], k, voice_at(rows, ints_at(history)[due[i]])[plan.STREAM] + plan.WINDOW + s)
         words_at(work.inputs)[i], words_at(work.outputs)[i] = (
             voice_at(rows, due[i])[plan.FRAME],
             voice_at(rows, due[i])[plan.X],

@@ -58,7 +58,7 @@ class Work(NamedTuple):
     box: int  # the second core's mailbox
     scores: int  # float32 [256]
     groups: int  # float32 [256 / 16]: sums of `drawing.GROUP` scores each
-    average: int  # float32 [256]
+    average: int  # float32 [2, 256]: of probabilities, and scratch for it
 
 
 class Notes:
@@ -67,9 +67,9 @@ class Notes:
     def __init__(self, slots: int) -> None:
         self.box = mailbox.mailbox()
         self._lists = np.zeros((slots + 8, max(slots, 3)), np.int64)
-        self._scores = np.zeros((3, MAX_LEVELS), np.float32)
+        self._scores = np.zeros((4, MAX_LEVELS), np.float32)
         lists = [row.ctypes.data for row in self._lists[slots:]]
-        members, scores, groups, average = self._lists.ctypes.data, *(row.ctypes.data for row in self._scores)
+        members, scores, groups, average = self._lists.ctypes.data, *(row.ctypes.data for row in self._scores[:3])
         drawing, sizes, due, inputs, outputs, staged, single, _ = lists
         self.work = Work(
             drawing, members, sizes, due, inputs, outputs, staged, single, self.box.ctypes.data, scores, groups, average

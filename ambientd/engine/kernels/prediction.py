@@ -36,13 +36,13 @@ def _find_due(rows, k, work, g):
 
 
 @kernel
-def _begin_frames(rows, ramp, a, s, work, groups):
+def _begin_frames(rows, history, a, s, work, groups):
     """The frames that begin with sample s: of all voices, before any tier below hears them."""
     shared = 0
     for k in range(rows.most_tiers - 1, -1, -1):
         for g in range(groups):
             due = _find_due(rows, k, work, g)
-            if due and make_frames(rows, ramp, a, s, k, work, due):
+            if due and make_frames(rows, history, a, s, k, work, due):
                 shared |= 1 << k
     # The lowest tier's first: they are needed soonest.
     for k in range(rows.most_tiers):
@@ -67,12 +67,12 @@ def _conditioning(rows, v, a, work):
 
 
 @kernel
-def _look_up_all(rows, ramp, a, s, work, members, count):
+def _look_up_all(rows, history, a, s, work, members, count):
     """The newest samples' sum of each voice, and what it forecasts, into its X, through a ReLU."""
     for i in range(count):
         voice = voice_at(rows, members[i])
         dim, width = voice[plan.DIM], voice[plan.POSITIONS]
-        newest = voice_at(rows, ramp.history[members[i]])[plan.STREAM] + plan.WINDOW + s - width
+        newest = voice_at(rows, ints_at(history)[members[i]])[plan.STREAM] + plan.WINDOW + s - width
         scale = float_from_bits(np.int32(voice[plan.TABLE_SCALE]))
         x = voice[plan.X]
         conditioning = _conditioning(rows, members[i], a, work)
@@ -104,10 +104,10 @@ def _find_places(activation, dim):
 
 
 @kernel
-def _run_sample_level(rows, ramp, a, s, work, members, count):
+def _run_sample_level(rows, history, a, s, work, members, count):
     """Logits of sample s of the block, for the `count` voices of one checkpoint, into their LOGITS."""
     lead = members[0]
-    _look_up_all(rows, ramp, a, s, work, members, count)
+    _look_up_all(rows, history, a, s, work, members, count)
     multiply_all(voice_at(rows, lead)[plan.HIDDEN_MATRIX], work, count)
     for i in range(count):
         voice = voice_at(rows, members[i])
@@ -123,8 +123,8 @@ def _run_sample_level(rows, ramp, a, s, work, members, count):
 
 
 @kernel
-def predict(rows, ramp, a, s, work, groups):
-    """Every voice's logits of sample s of the block, `a` of the way through it."""
-    _begin_frames(rows, ramp, a, s, work, groups)
+def predict(rows, history, a, s, work, groups):
+    """Every voice's logits of sample s of the block, `a` of the way through it. history: address of the ramp's."""
+    _begin_frames(rows, history, a, s, work, groups)
     for g in range(groups):
-        _run_sample_level(rows, ramp, a, s, work, members_of(rows, work, g), size_of(work, g))
+        _run_sample_level(rows, history, a, s, work, members_of(rows, work, g), size_of(work, g))
