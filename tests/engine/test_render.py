@@ -180,7 +180,7 @@ def test_bench_says_what_each_mashup_costs():
 def test_a_broken_mashup_is_not_measured():
     class Broken(Mashup):
         name = "broken"
-        parameters = (Parameter("depth", "How broken", low=2, high=3),)
+        parameters = (Parameter("depth", "How broken", low=2, high=3, default=2),)
 
         def next_mix(self, controls, clock, mix):
             assert 2 <= controls["depth"] <= 3
