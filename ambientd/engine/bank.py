@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ambientd.arrays import Floats, Tokens
 from ambientd.engine.kernels import plan
 from ambientd.engine.kernels.cpu import render
-from ambientd.engine.kernels.operands import MAX_LEVELS, Notes, Ramp, Result, TextureRamp
+from ambientd.engine.kernels.operands import MAX_LEVELS, BlendRamp, Notes, Ramp, Result, TextureRamp
 from ambientd.engine.kernels.rows import Plan, Rows
 from ambientd.engine.mix import MixRamp
 from ambientd.engine.second_core import WORTH_DIM, Cores, Policy, SecondCore, idle_cores
@@ -43,6 +43,7 @@ class Bank:
         self._silent = np.zeros((BLOCK, channels), np.float32)
         self._mixes = _ramp_arrays(self.ramp)
         self._textures = _texture_arrays(self.ramp)
+        self._blends = _blend_arrays(self.ramp)
 
     def attach(self, slot: int, voice: Voice) -> None:
         """Between two renders: put `voice` into an empty slot."""
@@ -76,7 +77,7 @@ class Bank:
         result = Result(out, self.drawn, self._no_logits if logits is None else logits)
         used = self._call_second()
         began, stalls = time.perf_counter(), self._second.stalls if self._second else 0
-        render(self._rows, self._mixes, self._textures, self._notes.work, result)
+        render(self._rows, self._mixes, self._textures, self._blends, self._notes.work, result)
         if self._second and self._policy:
             self._policy.observe(used, time.perf_counter() - began, self._second.stalls > stalls)
 
@@ -118,3 +119,8 @@ def _ramp_arrays(ramp: MixRamp) -> Ramp:
 def _texture_arrays(ramp: MixRamp) -> TextureRamp:
     start, end = ramp.start, ramp.end
     return TextureRamp(start.stretch, end.stretch, start.freeze, end.freeze, start.chaos, end.chaos)
+
+
+def _blend_arrays(ramp: MixRamp) -> BlendRamp:
+    start, end = ramp.start, ramp.end
+    return BlendRamp(start.mixture, end.mixture, start.conditioning, end.conditioning)

@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from ambientd.arrays import Floats, Tokens
 from ambientd.errors import CheckpointError
-from ambientd.types import Quantization, VoiceInfo
+from ambientd.types import MOST_TIERS, Quantization, VoiceInfo
 
 FORMAT = 1
 METADATA_KEY = "ambientd"
@@ -64,7 +64,7 @@ class Architecture(_Section):
     """The hyperparameters, from which every tensor's shape follows."""
 
     dim: int = Field(ge=1, le=4096)
-    frame_sizes: tuple[Annotated[int, Field(ge=2, le=4096)], ...] = Field(min_length=1, max_length=6)
+    frame_sizes: tuple[Annotated[int, Field(ge=2, le=4096)], ...] = Field(min_length=1, max_length=MOST_TIERS)
     """In samples, lowest tier first; each divides the next."""
     n_rnn: int = Field(ge=1, le=8)
     cell: str = Field(default="gru", pattern="^gru$")
