@@ -122,6 +122,8 @@ class Config(StrictModel):
     """Play at once, rather than wait for `/ambientd/play`."""
     volume: float = Field(VOLUME.default, ge=VOLUME.low, le=VOLUME.high)
     """A factor of amplitude."""
+    reload: bool = False
+    """Take in plugin files that change while the music plays, each tried in a process of its own first."""
     max_slots: Annotated[int, Field(ge=1, le=64)] = 8
 
     @model_validator(mode="after")
