@@ -105,12 +105,14 @@ class Conductor:
         self._asked_at = now
         self._queue.put(request)
 
-    def mix(self, request: Request) -> Mix:
-        """The newest good mix, or every voice on its own where a mashup at fault has not seen the present voices."""
-        good, slots = self._good
-        if self._state is MashupState.PLAYING or slots == request.slots:
-            return good
-        return equal_gain(request.slots, request.mix)
+    def mix(self, request: Request) -> tuple[Mix, Slots]:
+        """The newest good mix, and whom it is for.
+
+        Every voice on its own where a mashup at fault has not seen the present voices.
+        """
+        if self._state is MashupState.PLAYING or self._good[1] == request.slots:
+            return self._good
+        return equal_gain(request.slots, request.mix), request.slots
 
     def close(self) -> None:
         """Let the thread end. One that hangs in C is left behind."""
@@ -154,7 +156,7 @@ class Conductor:
             self._log_first()
             return MashupState.INVALID, str(error)
         except MemoryError as error:
-            reason = f"{type(error).__name__}: {error}"
+            reason = f"{type(error).__name__}: {error}"  # no traceback: that takes memory
         except BaseException as error:  # SystemExit as well: it would end the thread and nothing else
             self._log_first()
             return MashupState.RAISES, f"{type(error).__name__}: {error}"

@@ -132,8 +132,9 @@ class Generator:
 
     def _render(self, out: np.ndarray[Any, np.dtype[np.float32]]) -> None:
         request = self._request()
+        mix, _ = self._podium.mix(request)
         try:
-            self._engine.render(self._podium.mix(request), out)
+            self._engine.render(mix, out)
         except AmbientdError:
             # Voices changed since the mix was checked; what always works bridges the block.
             self._engine.render(equal_gain(request.slots, request.mix), out)

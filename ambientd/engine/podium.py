@@ -151,9 +151,11 @@ class Podium:
             self._tell(trial.name, MashupState.NOT_STARTED, str(outcome))
             self._fail(outcome)
 
-    def mix(self, request: Request) -> Mix:
-        """For the block that is about to be rendered."""
-        return self._cast.conductor.mix(request) if self._cast else equal_gain(request.slots, request.mix)
+    def mix(self, request: Request) -> tuple[Mix, Slots]:
+        """For the block that is about to be rendered, and whom it is for."""
+        if self._cast:
+            return self._cast.conductor.mix(request)
+        return equal_gain(request.slots, request.mix), request.slots
 
     def request(self, request: Request) -> None:
         """Ask for the block after it."""
