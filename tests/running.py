@@ -73,8 +73,11 @@ class Running:
         """SIGTERM; returns (what was heard [frames], exit code)."""
         self.process.send_signal(signal.SIGTERM)
         code = self.process.wait(15)
-        heard, _ = soundfile.read(self.recording, dtype="float32")
-        return heard[:, 0], code
+        return self.recorded()[:, 0], code
+
+    def recorded(self):
+        """All that was heard [frames, channels], once it has stopped."""
+        return soundfile.read(self.recording, dtype="float32")[0]
 
 
 def process(status, role):
