@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from ambientd.errors import PluginError
 from ambientd.ipc.child import Message
 from ambientd.ipc.values import Values
 from ambientd.mashup_record import LiveState, MashupRecord
-from ambientd.parameters import Parameter, ParameterTable, mashup_parameters
+from ambientd.parameters import Parameter, ParameterTable, RejectedValue, mashup_parameters
 from ambientd.plugin_manager import Plugin, Plugins, PluginState
 from ambientd.reload import Reloader
 
@@ -52,8 +53,7 @@ class MashupDesk:
         """Give the mashups' parameters the values that they begin with. Once, before `select` and the rest."""
         self._table = table
         table.listen_to_tree(lambda change: self._say(f"parameters {change}"))
-        for id, value in self._initial_values().items():
-            table.set_value(id, value)
+        self._set(table, self._initial_values())
         self._point()
 
     def select(self, name: str) -> None:
@@ -143,19 +143,25 @@ class MashupDesk:
     def _adopt(self, plugin: Plugin) -> None:
         """Let the parameters be those of the mashups there are, and let the generator know the file."""
         added = self._table.redefine("mashup", self.knobs()).added
-        for id, value in self._initial_values().items():
-            if id in added:
-                self._table.set_value(id, value)
+        self._set(self._table, {id: value for id, value in self._initial_values().items() if id in added})
         cells = {parameter.id: self._table.index(parameter.id) for parameter in self._table}
         text = self._plugins.files[plugin.place]
         self._tell({"cmd": "plugin", "path": plugin.place, "text": text, "cells": cells})
+
+    @staticmethod
+    def _set(table: ParameterTable, values: Mapping[str, float]) -> None:
+        for id, value in values.items():
+            with contextlib.suppress(RejectedValue):  # a plugin's slip; the parameter keeps its default
+                table.set_value(id, value)
 
     def _initial_values(self) -> dict[str, float]:
         """By parameter id: what the options, or their defaults, ask to begin with."""
         values: dict[str, float] = {}
         for name, kind in self._plugins.mashups.items():
-            options = kind.Config.model_validate(self.options_of(name))
-            values |= {f"mashup/{name}/{id}": value for id, value in kind.initial_values(options).items()}
+            # One that cannot do without options, or stumbles over them, says so when it is selected.
+            with contextlib.suppress(Exception):
+                options = kind.Config.model_validate(self.options_of(name))
+                values |= {f"mashup/{name}/{id}": value for id, value in kind.initial_values(options).items()}
         return values
 
     def _point(self) -> None:

@@ -66,6 +66,13 @@ class Running:
             time.sleep(0.05)
         raise AssertionError(f"not within {seconds} s: {status}")
 
+    def said(self, text):
+        """Wait for a line on the daemon's stderr."""
+        lines = []
+        while text not in (line := self.process.stderr.readline()):
+            assert line, f"it ended without {text!r}: {lines}"
+            lines.append(line)
+
     def osc(self, address, *values):
         SimpleUDPClient("127.0.0.1", self.status()["osc"]["port"]).send_message(address, list(values))
 
