@@ -83,7 +83,7 @@ class Engine(StrictModel):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "int8", "bf16", "fp32"] = "auto"
     """Of the models' arithmetic: int8 is fastest and what auto takes, fp32 is exact and six times slower."""
-    memory_limit_mb: int = Field(4096, ge=256)
+    memory_limit_mb: int = Field(4096, ge=512)
     """The generator ends and starts again rather than eat more; without its mashup, where that was the eater."""
     seed: int | None = Field(None, ge=0, lt=2**63)
     """Repeats a performance; by default every start is different."""
