@@ -83,8 +83,8 @@ class Engine(StrictModel):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "int8", "bf16", "fp32"] = "auto"
     """Of the models' arithmetic: int8 is fastest and what auto takes, fp32 is exact and six times slower."""
-    memory_limit_mb: int = Field(4096, ge=256)
-    """The generator is stopped and started again rather than let to eat more."""
+    memory_limit_mb: int = Field(4096, ge=512)
+    """The generator ends and starts again rather than eat more; without its mashup, where that was the eater."""
     seed: int | None = Field(None, ge=0, lt=2**63)
     """Repeats a performance; by default every start is different."""
 
@@ -122,6 +122,8 @@ class Config(StrictModel):
     """Play at once, rather than wait for `/ambientd/play`."""
     volume: float = Field(VOLUME.default, ge=VOLUME.low, le=VOLUME.high)
     """A factor of amplitude."""
+    reload: bool = False
+    """Take in plugin files that change while the music plays, each tried in a process of its own first."""
     max_slots: Annotated[int, Field(ge=1, le=64)] = 8
 
     @model_validator(mode="after")

@@ -22,12 +22,15 @@ from ambientd.audio.player import PlayerConfig, PlayerStatus
 from ambientd.config import Config
 from ambientd.control.osc import OscServer
 from ambientd.engine.generator_config import MODULE as GENERATOR
-from ambientd.engine.generator_config import GeneratorConfig, GeneratorStatus, SlotConfig
+from ambientd.engine.generator_config import GeneratorConfig, GeneratorStatus, MashupState, SlotConfig
 from ambientd.errors import UsageError
 from ambientd.ipc.child import Child, Message
 from ambientd.ipc.runtime import status_socket_path
-from ambientd.parameters import SLOT_PARAMETERS, Parameter, ParameterTable, builtin_parameters, mashup_parameters
+from ambientd.mashup_desk import MashupDesk
+from ambientd.mashup_record import LiveState
+from ambientd.parameters import SLOT_PARAMETERS, Parameter, ParameterTable, builtin_parameters
 from ambientd.plugin_manager import Plugins
+from ambientd.plugin_sources import user_folder
 from ambientd.shared_state import SharedState
 from ambientd.sink_threads import SinkThread
 from ambientd.slots import find_slots
@@ -39,6 +42,8 @@ STOP_FADE_SECONDS = 1.0
 PLAY_FADE_SECONDS = 2.0
 SEED_STRIDE = 1_000_003
 """Added to the seeds with each restart of the generator."""
+SPARE_CELLS = 512
+"""For parameters that plugins bring while the music plays."""
 DEVICE_ATTEMPTS = 3
 """Players that may die before their first word until the next one is told to do without a device."""
 
@@ -51,18 +56,17 @@ class Daemon:
         self.plugins = Plugins.discover()
         self.slots = find_slots(config, say)
         self.sample_rate = self.slots[0].card.sample_rate
-        self.mashup = config.mashup.name
         self.output: Message = {}
         self.shed: list[str] = []
         """What the generator does without because the machine is too slow for it."""
-        self._mashup_options = self._check_mashups()
+        self.mashups = MashupDesk(config, self.plugins, self._tell_generator, say)
         self._sink_configs = self._check_sinks()
         self._started = time.monotonic()
         self._rest_at: float | None = None
         self._selector = selectors.DefaultSelector()
 
-        knobs = self._all_knobs()
-        self.shared = SharedState(config, self.sample_rate, len(knobs), say)
+        knobs = [*builtin_parameters(config.max_slots), *self.mashups.knobs()]
+        self.shared = SharedState(config, self.sample_rate, len(knobs) + SPARE_CELLS, say)
         self.shared.control[PlayerControl.VOLUME] = config.volume
         self.shared.control[PlayerControl.PLAYING] = float(config.autoplay)
         self.parameters = self._make_parameters(knobs)
@@ -70,6 +74,7 @@ class Daemon:
         self.osc = OscServer(config.osc, self) if config.osc.enabled else None
         self.player = self._make_player()
         self.generator = self._make_generator()
+        self.reloader = self.mashups.reloader(user_folder()) if config.reload else None
         self.sinks: list[SinkThread] = []
 
     def run(self) -> int:
@@ -97,6 +102,8 @@ class Daemon:
             self._generator_said(event)
         self.player.watch()
         self.generator.watch()
+        if self.reloader:
+            self.reloader.turn()
 
     # What OSC (and later MIDI and the web) may ask for; see control.osc.Instrument.
 
@@ -114,7 +121,8 @@ class Daemon:
                 {"slot": s.number, "id": s.id, "title": s.card.album.title, "seed": s.seed, "state": s.state}
                 for s in self.slots
             ],
-            "mashup": self.mashup,
+            "mashup": self.mashups.selected,
+            "plugins": self.mashups.rows(),
             "playing": self.shared.control[PlayerControl.PLAYING] > 0,
             "panic": self.shared.control[PlayerControl.PANIC] > 0,
             "output": self.output,
@@ -145,31 +153,24 @@ class Daemon:
 
     def select_mashup(self, name: str) -> None:
         """Let another mashup decide. Raises PluginError when there is none of that name."""
-        self.plugins.mashup(name)
-        self.mashup = name
-        self.parameters.point("mashup", f"mashup/{name}")
-        if self.generator.child:
-            self.generator.child.send({"cmd": "select", "name": name, "options": self._mashup_options[name]})
+        self.mashups.select(name)
 
     def reprime(self, slot: int, seed: int | None = None) -> None:
         """Let a slot's voice start over from a piece of its album, with this seed or one of its own making."""
         if slot not in (s.number for s in self.slots):
             raise UsageError(f"slot {slot} is empty", "Only a voice can start over")
+        seeded = {} if seed is None else {"seed": seed}
+        self._tell_generator({"cmd": "reprime", "slot": slot - 1, **seeded})
+
+    def _tell_generator(self, command: Message) -> None:
         if self.generator.child:
-            seeded = {} if seed is None else {"seed": seed}
-            self.generator.child.send({"cmd": "reprime", "slot": slot - 1, **seeded})
+            self.generator.child.send(command)
 
     def _fade_to(self, playing: int, seconds: float) -> None:
         self.shared.control[PlayerControl.FADE_SECONDS] = seconds
         self.shared.control[PlayerControl.PLAYING] = float(playing)
 
     # Starting
-
-    def _check_mashups(self) -> dict[str, dict[str, Any]]:
-        """Each mashup's options; the configured one's are checked, with the file's key in the message."""
-        chosen = self.plugins.mashup(self.config.mashup.name)
-        configuration.validate(chosen.Config, self.config.mashup.options, "the configuration", "mashup")
-        return {name: self.config.mashup.options if name == self.mashup else {} for name in self.plugins.mashups}
 
     def _check_sinks(self) -> list[tuple[str, Any]]:
         return [
@@ -182,26 +183,15 @@ class Daemon:
             for index, sink in enumerate(self.config.sinks)
         ]
 
-    def _all_knobs(self) -> list[Parameter]:
-        """Every knob there can be: indices never change, so that the generator reads them from shared cells."""
-        knobs = list(builtin_parameters(self.config.max_slots))
-        for name, mashup in self.plugins.mashups.items():
-            knobs += mashup_parameters(name, mashup.parameters)
-        return knobs
-
     def _make_parameters(self, knobs: list[Parameter]) -> ParameterTable:
         """The table, at the values that the configuration asks for."""
         table = ParameterTable(knobs, self.shared.parameters)
-        table.point("mashup", f"mashup/{self.mashup}")
         table.listen(self._parameter_changed)
         table.set_value("volume", self.config.volume)
         for number, slot in enumerate(self.config.slots, 1):
             for parameter in SLOT_PARAMETERS:
                 table.set_value(f"slot/{number}/{parameter.id}", getattr(slot, parameter.id))
-        for name, mashup in self.plugins.mashups.items():
-            options = mashup.Config.model_validate(self._mashup_options[name])
-            for id, value in mashup.initial_values(options).items():
-                table.set_value(f"mashup/{name}/{id}", value)
+        self.mashups.use(table)
         return table
 
     def _parameter_changed(self, parameter: Parameter, value: float) -> None:
@@ -229,6 +219,7 @@ class Daemon:
             grace=180.0,  # the very first start compiles the kernels
             patience=3.0,
             report=self._say,
+            lost=self._generator_lost,
         )
 
     def _spawn_player(self) -> Child:
@@ -262,6 +253,7 @@ class Daemon:
         return Child.spawn(PLAYER, config.to_json(), config.fds)
 
     def _spawn_generator(self) -> Child:
+        mashup = self.mashups.for_new_generator(self.shared.generator)
         config = GeneratorConfig(
             # Another seed each time, or a restart would play the same minutes again.
             slots=[
@@ -271,8 +263,8 @@ class Daemon:
             max_slots=self.config.max_slots,
             sample_rate=self.sample_rate,
             channels=self.config.audio.channels,
-            mashup=self.mashup,
-            mashup_options=self._mashup_options[self.mashup],
+            mashup=mashup,
+            mashup_options=self.mashups.options_of(mashup),
             ring_fd=self.shared.ring_segment.fd,
             ring_frames=self.shared.ring_frames,
             values_fd=self.shared.parameter_segment.fd,
@@ -280,6 +272,7 @@ class Daemon:
             status_fd=self.shared.generator_segment.fd,
             precision=self.config.engine.precision,
             memory_limit_mb=self.config.engine.memory_limit_mb,
+            plugin_files=self.plugins.files,
         )
         return Child.spawn(GENERATOR, config.to_json(), config.fds)
 
@@ -295,7 +288,7 @@ class Daemon:
         for slot in self.slots:
             album = slot.card.album
             self._say(f"  slot {slot.number}   {slot.id}: {album.title}, {album.artist} ({album.licence})")
-        self._say(f"  mashup   {self.mashup}")
+        self._say(f"  mashup   {self.mashups.selected}")
         if self.osc:
             self._say(f"  osc      {self.osc.host}:{self.osc.port}")
 
@@ -334,8 +327,13 @@ class Daemon:
                 self._say("this machine is too slow even for the rest; the bed helps out. Play smaller models")
         elif kind == "notice":
             self._say(f"generator: {event['what']}")
-        elif kind == "mashup" and event["state"] != "running":
-            self._say(f"mashup {event['name']}: {event['state']}, {event['reason']}")
+        elif kind == "mashup":
+            self.mashups.heard(event["name"], LiveState(MashupState(event["state"]), event["reason"]))
+
+    def _generator_lost(self, returncode: int | None) -> None:
+        for event in self.generator.events():
+            self._generator_said(event)
+        self.mashups.generator_lost(returncode, self.shared.generator)
 
     def _slot_state(self, index: int | None, state: str, seed: int | None = None) -> None:
         for slot in self.slots:
@@ -381,6 +379,8 @@ class Daemon:
         return not playing or time.monotonic() >= self._rest_at
 
     def _stop(self) -> None:
+        if self.reloader:
+            self.reloader.close()
         for sink in self.sinks:
             sink.stop()
         self.generator.stop()
