@@ -13,6 +13,7 @@ import click
 from ambientd import __version__
 from ambientd.errors import AmbientdError
 from ambientd.options import Several
+from ambientd.presets.commands import dayparts, preset
 from ambientd.samplernn.foreign_command import import_model
 
 if TYPE_CHECKING:
@@ -111,6 +112,10 @@ def devices(as_json: bool) -> None:
         click.echo("No audio device here; `ambientd run --set audio.output=null` plays to a clock.")
         return
     _show(found, ("index", "name", "host", "channels", "sample_rate", "default"), as_json)
+
+
+main.add_command(preset)
+main.add_command(dayparts)
 
 
 @main.group()

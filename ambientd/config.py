@@ -18,6 +18,9 @@ from ambientd.errors import ConfigError
 from ambientd.parameters import SLOT_PARAMETERS, VOLUME
 from ambientd.plugin import StrictModel
 
+LARGEST_FILE = 1 << 20
+"""Bytes."""
+
 _GAIN, _PAN, _TEMPERATURE, _STRETCH, _FREEZE, _CHAOS = SLOT_PARAMETERS
 
 
@@ -118,6 +121,8 @@ class Config(StrictModel):
     engine: Engine = Engine()
     osc: Osc = Osc()
     sinks: list[Sink] = []
+    dayparts: Path | None = None
+    """A score of presets and loudness by the time of day (docs/presets.md)."""
     autoplay: bool = True
     """Play at once, rather than wait for `/ambientd/play`."""
     volume: float = Field(VOLUME.default, ge=VOLUME.low, le=VOLUME.high)
@@ -141,7 +146,7 @@ def load(path: Path | None = None, sets: Sequence[str] = ()) -> Config:
 
     A value is TOML (`0.5`, `[1, 2]`, `"text"`), else plain text. Raises ConfigError.
     """
-    values = _read(path) if path else {}
+    values = read(path) if path else {}
     for text in sets:
         _apply(values, text)
     source = f"{path}" if path else "the configuration"
@@ -159,12 +164,17 @@ def validate(model: type[Section], values: Mapping[str, Any], source: str, prefi
         raise _explain(model, error, source, prefix) from None
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read(path: Path, most: int = LARGEST_FILE) -> dict[str, Any]:
+    """What the TOML file at `path` says, as it stands there. Raises ConfigError; most: bytes that it may have."""
     try:
-        return tomllib.loads(path.read_text("utf-8"))
+        with path.open("rb") as file:
+            text = file.read(most + 1)
+        if len(text) > most:
+            raise ConfigError(f"{path} is larger than {most} bytes", "Is it the right file?")
+        return tomllib.loads(text.decode("utf-8"))
     except OSError as error:
         raise ConfigError(f"{path} cannot be read ({error.strerror})", "Name a file that exists") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError(f"{path} is not TOML: {error}", "See https://toml.io") from None
 
 

@@ -7,6 +7,7 @@ player may die, hang or be killed at any time; they are started again, and the m
 from __future__ import annotations
 
 import os
+import secrets
 import selectors
 import signal
 import time
@@ -28,12 +29,14 @@ from ambientd.ipc.child import Child, Message
 from ambientd.ipc.runtime import status_socket_path
 from ambientd.mashup_desk import MashupDesk
 from ambientd.mashup_record import LiveState
-from ambientd.parameters import SLOT_PARAMETERS, Parameter, ParameterTable, builtin_parameters
+from ambientd.parameters import SLOT_PARAMETERS, VOLUME, Parameter, ParameterTable, builtin_parameters
 from ambientd.plugin_manager import Plugins
 from ambientd.plugin_sources import user_folder
+from ambientd.presets.desk import PresetDesk
+from ambientd.presets.runner import DayParts
 from ambientd.shared_state import SharedState
 from ambientd.sink_threads import SinkThread
-from ambientd.slots import find_slots
+from ambientd.slots import find_slots, open_slot
 from ambientd.status_socket import StatusSocket
 from ambientd.supervised import ProcessState, Supervised
 
@@ -70,6 +73,9 @@ class Daemon:
         self.shared.control[PlayerControl.VOLUME] = config.volume
         self.shared.control[PlayerControl.PLAYING] = float(config.autoplay)
         self.parameters = self._make_parameters(knobs)
+        self.parameters.listen(self._parameter_changed)
+        self.presets = PresetDesk(self)
+        self.day_parts = DayParts(config.dayparts.expanduser(), self.presets, say) if config.dayparts else None
         self.socket = StatusSocket(status_socket_path(), self.info)
         self.osc = OscServer(config.osc, self) if config.osc.enabled else None
         self.player = self._make_player()
@@ -104,6 +110,9 @@ class Daemon:
         self.generator.watch()
         if self.reloader:
             self.reloader.turn()
+        self.presets.turn()
+        if self.day_parts and self.day_parts.turn():
+            self._set_volume()
 
     # What OSC (and later MIDI and the web) may ask for; see control.osc.Instrument.
 
@@ -123,6 +132,8 @@ class Daemon:
             ],
             "mashup": self.mashups.selected,
             "plugins": self.mashups.rows(),
+            "preset": self.presets.info(),
+            "day_parts": self.day_parts.info() if self.day_parts else None,
             "playing": self.shared.control[PlayerControl.PLAYING] > 0,
             "panic": self.shared.control[PlayerControl.PANIC] > 0,
             "output": self.output,
@@ -166,6 +177,43 @@ class Daemon:
         if self.generator.child:
             self.generator.child.send(command)
 
+    # What presets recall; see presets.desk.Stage.
+
+    @property
+    def mashup(self) -> str:
+        """The selected one's name."""
+        return self.mashups.selected
+
+    @property
+    def mashup_names(self) -> list[str]:
+        """Of all that can be selected."""
+        return list(self.plugins.mashups)
+
+    @property
+    def max_slots(self) -> int:
+        return self.config.max_slots
+
+    @property
+    def models(self) -> dict[int, str]:
+        """By the number of the slot they are in."""
+        return {slot.number: slot.id for slot in self.slots}
+
+    def check_model(self, id: str) -> None:
+        """Raises CheckpointError where the library has no such model, or one that cannot play with the others."""
+        open_slot(1, id, 0, self.slots[0])
+
+    def change_slot(self, slot: int, id: str) -> None:
+        """Let a model of the library come into a slot, or with an empty id the present one go."""
+        kept = [present for present in self.slots if present.number != slot]
+        if not id and not kept:
+            raise UsageError(f"slot {slot} holds the only voice", "Load another one first")
+        if id:
+            seed = secrets.randbits(30) if self.config.engine.seed is None else self.config.engine.seed + slot
+            kept.append(open_slot(slot, id, seed, self.slots[0]))
+            found = {"id": id, "path": str(kept[-1].path), "seed": kept[-1].seed}
+        self.slots = sorted(kept, key=lambda present: present.number)
+        self._tell_generator({"cmd": "load", "slot": slot - 1, **found} if id else {"cmd": "unload", "slot": slot - 1})
+
     def _fade_to(self, playing: int, seconds: float) -> None:
         self.shared.control[PlayerControl.FADE_SECONDS] = seconds
         self.shared.control[PlayerControl.PLAYING] = float(playing)
@@ -186,7 +234,6 @@ class Daemon:
     def _make_parameters(self, knobs: list[Parameter]) -> ParameterTable:
         """The table, at the values that the configuration asks for."""
         table = ParameterTable(knobs, self.shared.parameters)
-        table.listen(self._parameter_changed)
         table.set_value("volume", self.config.volume)
         for number, slot in enumerate(self.config.slots, 1):
             for parameter in SLOT_PARAMETERS:
@@ -196,7 +243,11 @@ class Daemon:
 
     def _parameter_changed(self, parameter: Parameter, value: float) -> None:
         if parameter.id == "volume":
-            self.shared.control[PlayerControl.VOLUME] = value
+            self._set_volume()
+
+    def _set_volume(self) -> None:
+        ceiling = self.day_parts.ceiling if self.day_parts else VOLUME.high
+        self.shared.control[PlayerControl.VOLUME] = min(self.parameters.get("volume"), ceiling)
 
     def _make_player(self) -> Supervised:
         status = self.shared.player

@@ -28,6 +28,7 @@ ROOMS: tuple[tuple[str, ...], ...] = (
         "ambientd.mashup_record",
         "ambientd.plugin_new",
         "ambientd.rehearsal",
+        "ambientd.presets",
         "ambientd.shared_state",
         "ambientd.sink_threads",
         "ambientd.slots",

@@ -2,6 +2,7 @@
 
 Under `/ambientd`: ping, info, play [seconds], stop [seconds], panic 1|0, mashup/select name,
 slot/<n>/reprime (its voice starts over from a piece of its album), slot/<n>/seed number (the same, repeatable),
+preset/... (see `preset_addresses`),
 and every parameter by its id. A parameter takes a position 0..1 of its knob, `<address>/value` its own unit.
 Without an argument an address answers (except play, stop and reprime, which act). A message that is wrong in
 any way changes nothing and is counted. A bundle is handled at once, whatever its time tag: this instrument is
@@ -22,6 +23,7 @@ from pythonosc.osc_packet import OscPacket
 
 from ambientd.config import Osc
 from ambientd.control.osc_check import Malformed, check
+from ambientd.control.preset_addresses import Presets, preset_commands
 from ambientd.errors import AmbientdError, DaemonError
 from ambientd.parameters import ParameterTable, RejectedValue
 
@@ -41,6 +43,9 @@ class Instrument(Protocol):
 
     @property
     def parameters(self) -> ParameterTable: ...
+
+    @property
+    def presets(self) -> Presets: ...
 
     def info(self) -> Mapping[str, Any]:
         """What JSON can hold; among it `mashup`, the selected one's name, `panic`, whether it is on, and `slots`."""
@@ -156,6 +161,7 @@ class _Tree:
             "stop": self._stop,
             "panic": self._panic,
             "mashup/select": self._select,
+            **preset_commands(instrument),
         }
 
     def handle(self, address: str, arguments: list[Any]) -> Reply:
