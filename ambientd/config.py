@@ -109,6 +109,14 @@ class Osc(StrictModel):
     """Answers also go to this port of the sender's machine, for surfaces that listen elsewhere."""
 
 
+class Replay(StrictModel):
+    """The log that `ambientd replay` renders again from."""
+
+    enabled: bool = True
+    limit_mb: int = Field(512, ge=32)
+    """Of all performances together; the oldest go."""
+
+
 class Config(StrictModel):
     """Everything `ambientd run` can be told."""
 
@@ -120,6 +128,7 @@ class Config(StrictModel):
     """How far ahead music is made: normal rides out a busy machine, live answers sooner."""
     engine: Engine = Engine()
     osc: Osc = Osc()
+    replay: Replay = Replay()
     sinks: list[Sink] = []
     dayparts: Path | None = None
     """A score of presets and loudness by the time of day (docs/presets.md)."""

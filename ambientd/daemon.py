@@ -24,6 +24,7 @@ from ambientd.config import Config
 from ambientd.control.osc import OscServer
 from ambientd.engine.generator_config import MODULE as GENERATOR
 from ambientd.engine.generator_config import GeneratorConfig, GeneratorStatus, MashupState, SlotConfig
+from ambientd.engine.journal_files import new_log
 from ambientd.errors import UsageError
 from ambientd.ipc.child import Child, Message
 from ambientd.ipc.runtime import status_socket_path
@@ -324,6 +325,8 @@ class Daemon:
             precision=self.config.engine.precision,
             memory_limit_mb=self.config.engine.memory_limit_mb,
             plugin_files=self.plugins.files,
+            log_folder=str(new_log()) if self.config.replay.enabled else "",
+            log_limit_mb=self.config.replay.limit_mb,
         )
         return Child.spawn(GENERATOR, config.to_json(), config.fds)
 

@@ -121,6 +121,67 @@ def test_a_voice_starts_over_with_the_seed_it_is_told(run):
     assert daemon.stop()[1] == 0
 
 
+def test_presets_are_stored_and_recalled_and_a_bad_one_changes_nothing(run, home):
+    daemon = run('slots=[{model="calm"}]', "mashup.weights=[1]")
+    daemon.until(makes_new_sound)
+    daemon.osc("/ambientd/preset/store", "one")
+    daemon.until(lambda s: s["preset"]["current"] == "one")
+    folder = home / "config" / "ambientd" / "presets"
+    (folder / "two.toml").write_text('slots = {1 = "loud"}\nparameters = {volume = 0.0}\n')
+    (folder / "bad.toml").write_text('slots = {1 = "lout"}\nparameters = {volume = 1.0}\n')
+    daemon.osc("/ambientd/preset/recall", "two", 0.3)
+    status = daemon.until(lambda s: s["rms"] == 0 and s["slots"][0]["state"] == "playing")
+    assert status["slots"][0]["id"] == "loud"
+    for name in ("bad", "../two", "thre"):
+        daemon.osc("/ambientd/preset/recall", name)
+    status = daemon.until(lambda s: s["osc"]["rejected"] == 3)
+    assert (status["slots"][0]["id"], status["preset"]["current"], status["rms"]) == ("loud", "two", 0)
+    daemon.osc("/ambientd/preset/recall", "one")
+    status = daemon.until(lambda s: s["rms"] > 0.01 and s["slots"][0]["state"] == "playing")
+    assert status["slots"][0]["id"] == "calm"
+    assert daemon.stop()[1] == 0
+
+
+def test_day_parts_hold_the_volume_down(run, home):
+    (home / "day.toml").write_text('[[parts]]\nat = "00:00"\nceiling = 0.0\n')
+    daemon = run('slots=[{model="calm"}]', f"dayparts={home / 'day.toml'}")
+    status = daemon.until(makes_new_sound)
+    assert (status["day_parts"]["ceiling"], status["rms"]) == (0, 0)
+    (home / "day.toml").write_text('[[parts]]\nat = "00:00"\nceiling = 1.0\nfade = 0.1\n')
+    daemon.until(lambda s: s["rms"] > 0.01)
+    assert daemon.stop()[1] == 0
+
+
+def test_what_was_played_can_be_rendered_again(run, home):
+    daemon = run('slots=[{model="calm"}, {model="loud"}]', "mashup.weights=[1, 0]")
+    daemon.until(makes_new_sound)
+    daemon.osc("/ambientd/mashup/weight/2", 1.0)
+    begin = daemon.status()["uptime_seconds"]
+    daemon.until(lambda s: s["uptime_seconds"] > begin + 4)
+    words = [
+        sys.executable,
+        "-m",
+        "ambientd",
+        "replay",
+        "last",
+        "--to",
+        "2",
+        "--out",
+        str(home / "again.wav"),
+        "--json",
+    ]
+    done = subprocess.run(words, env=daemon.environment, capture_output=True, text=True, check=True, timeout=120)
+    assert json.loads(done.stdout)["seconds"] == 2
+    heard, code = daemon.stop()
+    assert code == 0
+    again, rate = soundfile.read(home / "again.wav", dtype="float32")
+    assert rate == RATE
+    # The recording was resampled and faded in; what is loudest in one has to be found in the other.
+    piece = soxr.resample(again[RATE // 2 : RATE, 0], RATE, 48_000)
+    found = np.correlate(heard[: 10 * 48_000 : 6], piece[::6])
+    assert found.max() > 10 * np.abs(found).mean()
+
+
 @pytest.mark.skipif(not shutil.which("oscsend"), reason="liblo's oscsend is not installed")
 def test_liblo_is_understood(run):
     daemon = run('slots=[{model="calm"}]')

@@ -64,13 +64,18 @@ class Bank:
         """Between two renders: empty the slot; the voice keeps its state."""
         if self._policy:
             self._policy.start_over()
+        self.fetch_rows()
         voice, self.slots[slot] = self.slots[slot], None
-        if voice:
-            voice.row[:] = self._plan.voices[slot]
-            voice.tiers[:] = self._plan.tiers[slot, : len(voice.tiers)]
         self._plan.voices[slot] = 0
         self.ramp.forget(slot)
         return voice
+
+    def fetch_rows(self) -> None:
+        """Between two renders: copy what the kernel has counted into the voices' own rows."""
+        for slot, voice in enumerate(self.slots):
+            if voice:
+                voice.row[:] = self._plan.voices[slot]
+                voice.tiers[:] = self._plan.tiers[slot, : len(voice.tiers)]
 
     def render(self, out: Floats, logits: Floats | None = None) -> None:
         """One block of the ramp as it stands -> out [n <= BLOCK, C], float32, C-contiguous."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ambientd.engine.replay_command import replay
 from ambientd.errors import AmbientdError, UsageError
 from ambientd.options import Several
 
@@ -29,6 +30,7 @@ def register(group: click.Group) -> None:
     """Add the commands to `ambientd`."""
     group.add_command(render)
     group.add_command(bench)
+    group.add_command(replay)
 
 
 @click.command()

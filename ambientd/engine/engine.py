@@ -7,6 +7,8 @@ engine.render(mix, out)                             # out: float32 [BLOCK, chann
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,6 +22,14 @@ from ambientd.errors import IncompatibleVoices
 from ambientd.types import Mix, VoiceInfo
 
 
+class Witness(Protocol):
+    """Who is told what the engine is told; enough to have another one play the same. See `journal`."""
+
+    def placed(self, slot: int, voice: Voice | None) -> None: ...
+
+    def rendered(self, mix: Mix) -> None: ...
+
+
 class Engine:
     """Renders whatever mix it is given, without clicks when voices come and go."""
 
@@ -31,6 +41,7 @@ class Engine:
         self._wanted: dict[int, Voice | None] = {}
         self.mix = Mix.solo(slots, channels)
         """What the last block came to, after empty slots were taken out."""
+        self.witness: Witness | None = None
 
     @property
     def infos(self) -> tuple[VoiceInfo | None, ...]:
@@ -58,6 +69,8 @@ class Engine:
                 f"{voice.info.id!r} has {voice.info.sample_rate} Hz and the engine runs at {self.sample_rate} Hz",
                 "Use models of one sample rate",
             )
+        if self.witness:
+            self.witness.placed(slot, voice)
         self._wanted[slot] = voice
         if self._bank.slots[slot] is None:
             self._exchange()
@@ -66,11 +79,43 @@ class Engine:
         """One block towards `mix` -> out [BLOCK, C]. Raises InvalidMix or IncompatibleVoices, nothing done."""
         infos = self.infos
         validate(mix, infos, self.channels)
+        if self.witness:
+            self.witness.rendered(mix)
         effective(mix, self.present, self.mix)
         self._guidance.lead(self._bank.slots, self.mix)
         self._bank.ramp.advance(self.mix)
         self._bank.render(out)
         self._exchange()
+
+    # What it remembers from block to block, beside its voices' own memories; for snapshots.
+
+    @property
+    def settled(self) -> bool:
+        """Whether no voice is about to come or go."""
+        return not self._wanted
+
+    @property
+    def voices(self) -> tuple[Voice | None, ...]:
+        """Who plays in each slot."""
+        return tuple(self._bank.slots)
+
+    @property
+    def mixes(self) -> tuple[Mix, ...]:
+        """The ramp's two ends; to be read between two blocks, or filled in before the first."""
+        return self._bank.ramp.start, self._bank.ramp.end
+
+    @property
+    def guidance_blocks(self) -> int:
+        """How far the guides' turns have gone."""
+        return self._guidance.blocks
+
+    @guidance_blocks.setter
+    def guidance_blocks(self, blocks: int) -> None:
+        self._guidance.blocks = blocks
+
+    def fetch_rows(self) -> None:
+        """Let all voices know where they are; the bank counts for them."""
+        self._bank.fetch_rows()
 
     def _exchange(self) -> None:
         """Between two blocks: whoever was to leave has faded out by now."""

@@ -24,6 +24,7 @@ from ambientd.engine.conductor import Request
 from ambientd.engine.engine import Engine
 from ambientd.engine.generator_config import GeneratorConfig, GeneratorStatus, MashupState, SlotConfig
 from ambientd.engine.governor import ExtraVoices, Governor
+from ambientd.engine.journal_writer import open_journal
 from ambientd.engine.kernels import selftest
 from ambientd.engine.knob import Knob
 from ambientd.engine.memory_limit import OutOfMemory, lift_limit, peak_bytes
@@ -67,9 +68,10 @@ class Generator:
         values = Segment.attach(config.values_fd)
         self._parameters = Values(values, values.nbytes // Values.nbytes(1))
         self._status = Values(Segment.attach(config.status_fd), len(GeneratorStatus))
+        self._engine.witness = self._journal = open_journal(config, self._notify)
         self._loader = VoiceLoader(config.precision)
         for line in selftest.fallbacks:
-            link.send({"event": "notice", "what": line})
+            self._notify(line)
         self._orders: queue.SimpleQueue[Order] = queue.SimpleQueue()
         self._loaded: queue.SimpleQueue[tuple[Order, Voice]] = queue.SimpleQueue()
         self._voices = ExtraVoices(self._engine)
@@ -112,6 +114,8 @@ class Generator:
             self._render(out)
             self._ring.write(out)
             self._measure(time.perf_counter() - began)
+            if self._journal:
+                self._journal.turn(self._engine)
             self._status[GeneratorStatus.BLOCKS] = self._block
             if self._podium.out_of_memory:
                 raise OutOfMemory("the mashup holds all memory")
@@ -176,6 +180,8 @@ class Generator:
             self._report_failure(error, slot)
 
     def _obey(self, command: Mapping[str, Any]) -> None:
+        if self._journal:
+            self._journal.command(command)
         match command:
             case {"cmd": "select", "name": str(name)}:
                 self._podium.select(name, command.get("options", {}), self._request())
@@ -262,6 +268,9 @@ class Generator:
             if self._governor.shed and not self._engine.present.any():
                 self._governor.take_back()
         self._link.send({"event": "unloaded", "slot": slot})
+
+    def _notify(self, line: str) -> None:
+        self._link.send({"event": "notice", "what": line})
 
     def _report_governor(self, step: str, state: str, shed: list[str]) -> None:
         event = {"event": "governor", "step": step, "state": state, "level": len(shed), "shed": shed}

@@ -101,6 +101,11 @@ class GeneratorConfig:
     """0: none."""
     plugin_files: Mapping[str, str] | None = None
     """The dropped-in plugins' texts by path, as the supervisor knows them; None: as the user's folder has them."""
+    log_folder: str = ""
+    """Where this performance is logged, to be replayed; empty: nowhere."""
+    log_limit_mb: int = 512
+    """Of all performances' logs together; the oldest go."""
+    log_snapshot_seconds: float = 60.0
 
     @property
     def fds(self) -> tuple[int, ...]:

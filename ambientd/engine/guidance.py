@@ -31,13 +31,13 @@ class Guidance:
     """For as many slots as there are."""
 
     def __init__(self, slots: int) -> None:
-        self._blocks = 0
+        self.blocks = 0
         self._turns = np.arange(slots) % PERIOD
 
     def lead(self, voices: Sequence[Voice | None], mix: Mix) -> None:
         """Move everybody on by one block, and give those whose turn it is a filter. mix: an effective one."""
-        turn = self._blocks % PERIOD
-        self._blocks += 1
+        turn = self.blocks % PERIOD
+        self.blocks += 1
         for slot, voice in enumerate(voices):
             if voice and voice.guide is not None:
                 pace = (1 - float(mix.freeze[slot])) / float(mix.stretch[slot])

@@ -38,6 +38,8 @@ class Voice:
         self.info = info
         self.packed = packed
         self.seed = seed
+        self.source: tuple[str, int, int] = ("", 0, 0)
+        """The checkpoint's file, when that was changed last in ns, and its size."""
         self.primes: Tokens = np.zeros((0, 0), np.uint8)
         """[places, n]: what the checkpoint has to prime with."""
         self.guide: Floats | None = None
@@ -65,6 +67,15 @@ class Voice:
     def _buffer(self, size: int) -> Floats:
         self._kept.append(aligned(size))
         return self._kept[-1]
+
+    def buffer_at(self, address: int) -> Floats:
+        """The one that begins there."""
+        return next(buffer for buffer in self._kept if buffer.ctypes.data == address)
+
+    @property
+    def forecaster(self) -> NDArray[np.int64]:
+        """Its row and its stages' (see `plan`); for a voice with a forecast only."""
+        return self._forecaster
 
     @property
     def hidden(self) -> Floats:
@@ -167,7 +178,9 @@ def open_voice(checkpoint: Checkpoint, seed: int, packed: PackedNetwork | None =
 
 def reopen(voice: Voice, seed: int) -> Voice:
     """Another voice of the same checkpoint and weights, primed anew. Loading thread, while `voice` may be playing."""
-    return _primed(Voice(voice.info, voice.packed, seed), voice.primes, voice.guide)
+    again = Voice(voice.info, voice.packed, seed)
+    again.source = voice.source
+    return _primed(again, voice.primes, voice.guide)
 
 
 def next_seed(seed: int) -> int:
@@ -205,12 +218,25 @@ class VoiceLoader:
 
     def load(self, path: Path, seed: int) -> Voice:
         """A primed voice. Raises CheckpointError."""
+        checkpoint, packed, source = self._read(path)
+        voice = open_voice(checkpoint, seed, packed)
+        voice.source = source
+        return voice
+
+    def unprimed(self, path: Path, seed: int) -> Voice:
+        """One that has heard nothing, to be given another's memory. Raises CheckpointError."""
+        checkpoint, packed, _ = self._read(path)
+        voice = Voice(checkpoint.info, packed, seed)
+        voice.guide = checkpoint.guide if voice.follows else None
+        return voice
+
+    def _read(self, path: Path) -> tuple[Checkpoint, PackedNetwork, tuple[str, int, int]]:
         checkpoint = load(path)
         found = path.stat()
         key = (path.resolve(), found.st_mtime_ns, found.st_size)
         packed = self._shared.get(key) or pack(checkpoint, self._format)
         self._shared[key] = packed
-        return open_voice(checkpoint, seed, packed)
+        return checkpoint, packed, (str(key[0]), *key[1:])
 
 
 def choose_prime(primes: Tokens, seed: int, context: int) -> Tokens:

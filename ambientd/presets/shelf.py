@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from importlib import resources
 from pathlib import Path
 
@@ -50,17 +49,13 @@ class Shelf:
 
     def store(self, name: str, preset: Preset) -> Path:
         """Whole or not at all: a power cut leaves the old file or the new one. Raises ConfigError."""
+        from ambientd.samplernn.checkpoint import write_atomically
+
         path = self._user / f"{check_name(name)}{SUFFIX}"
         try:
-            self._user.mkdir(parents=True, exist_ok=True)
             if not path.exists() and len(list(self._user.glob(f"*{SUFFIX}"))) >= MOST:
                 raise ConfigError(f"{self._user} holds {MOST} presets already", "Remove some")
-            part = path.with_name(f".{name}.part")
-            with part.open("w", encoding="utf-8") as file:
-                file.write(preset.to_toml())
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(part, path)
+            write_atomically(path, preset.to_toml().encode())
         except OSError as error:
             raise ConfigError(f"{path} cannot be written ({error.strerror})", "Make room, or mend its rights") from None
         return path
