@@ -105,6 +105,7 @@ class Show:
         """With another mix for each block."""
         out, mix = np.zeros((BLOCK, 1), np.float32), Mix.solo(2, 1)
         for _ in range(blocks):
+            mix.gains[1] = 0.5
             mix.gains[0], mix.temperature[0] = self._rng.random(2, dtype=np.float32) + np.float32(0.5)
             self.engine.render(mix, out)
             self.journal.turn(self.engine)
@@ -150,3 +151,26 @@ def test_a_full_disk_is_told_once_and_the_music_goes_on(tmp_path, model_files) -
     assert len(show.said) == 1
     assert "not logged any more" in show.said[0]
     assert np.abs(show.heard[-BLOCK:]).max() > 0
+
+
+def test_a_voice_that_rests_over_a_snapshot_comes_back_as_it_was(tmp_path, model_files) -> None:
+    """As the governor lets it."""
+    folder = tmp_path / "show"
+    show = Show(folder, model_files[0], ring_bytes=1 << 20)
+    show.writer.open()
+    voice = VoiceLoader().load(model_files[1], 2)
+    show.engine.place(1, voice)
+    show.render(9)
+    show.engine.place(1, None)
+    show.render(5)
+    assert show.journal._snapshot(show.engine)
+    show.render(3)
+    show.engine.place(1, voice)
+    show.render(9)
+    show.writer.drain()
+    log = Log(folder)
+    contents = survey(log)
+    assert [point.at for point in contents.points] == [0, 14 * BLOCK]
+    for start in (0, 14 * BLOCK):
+        again = np.concatenate(list(Replay(log, contents, start, 26 * BLOCK).blocks()))
+        np.testing.assert_array_equal(again, show.heard[start:])
