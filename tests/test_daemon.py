@@ -1,5 +1,6 @@
 """The whole daemon, real processes and all, playing to the clock and recorded by the wav sink."""
 
+import json
 import os
 import shutil
 import signal
@@ -15,7 +16,7 @@ import soxr
 
 from ambientd.samplernn.library import bundled_folder
 
-from .running import makes_new_sound, process
+from .running import RATE, makes_new_sound, process
 
 
 def offline(model, out, seconds):

@@ -74,7 +74,7 @@ class JournalWriter:
         names: Mapping[int, str],
         fail: Callable[[str], None],
     ) -> None:
-        self._journal, self._open, self._names, self._fail = journal, open_segments, names, fail
+        self._journal, self._open, self._names, self._fail = journal, open_segments, dict(names), fail
         self._fresh = words.empty()
         self._last = self._fresh.copy()
         self._digests: dict[tuple[Any, ...], str] = {}
@@ -138,10 +138,14 @@ class JournalWriter:
                 self._tell_time(at)
             case Kind.SET:
                 pairs = zip(*(np.frombuffer(half, t) for half, t in _halves(content)), strict=True)
-                values = {self._names.get(int(cell), f"cell {cell}"): float(value) for cell, value in pairs}
+                values = {self._names[cell]: float(value) for cell, value in pairs if cell in self._names}
                 self._segments.write({"at": at, "set": values})
             case Kind.COMMAND:
-                self._segments.write({"at": at, "command": json.loads(content)})
+                command = json.loads(content)
+                # A changed plugin brings parameters; of its text, its length is enough to tell one from another.
+                self._names |= {cell: id for id, cell in command.pop("cells", {}).items()}
+                command |= {"text": len(command["text"])} if "text" in command else {}
+                self._segments.write({"at": at, "command": command})
         if self._segments.overflowing:
             self._segments.write({"at": at, "lost": True})
 
