@@ -7,6 +7,7 @@ wrong key is one line that names the file, the key, what was expected and the ne
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -106,6 +107,15 @@ class Osc(StrictModel):
     """Answers also go to this port of the sender's machine, for surfaces that listen elsewhere."""
 
 
+class Midi(StrictModel):
+    controllers: list[str] = []
+    """Names from `ambientd midi controllers`, or files; what was learned is always there."""
+    clock: str | None = None
+    """Part of the name of the port whose clock, start and stop the mashups follow."""
+    api: Literal["auto", "alsa", "jack", "core"] = "auto"
+    """Which of the system's MIDI servers; auto takes ALSA (macOS: Core MIDI), else JACK."""
+
+
 class Config(StrictModel):
     """Everything `ambientd run` can be told."""
 
@@ -117,6 +127,7 @@ class Config(StrictModel):
     """How far ahead music is made: normal rides out a busy machine, live answers sooner."""
     engine: Engine = Engine()
     osc: Osc = Osc()
+    midi: Midi = Midi()
     sinks: list[Sink] = []
     autoplay: bool = True
     """Play at once, rather than wait for `/ambientd/play`."""
@@ -141,7 +152,7 @@ def load(path: Path | None = None, sets: Sequence[str] = ()) -> Config:
 
     A value is TOML (`0.5`, `[1, 2]`, `"text"`), else plain text. Raises ConfigError.
     """
-    values = _read(path) if path else {}
+    values = read_toml(path) if path else {}
     for text in sets:
         _apply(values, text)
     source = f"{path}" if path else "the configuration"
@@ -159,7 +170,8 @@ def validate(model: type[Section], values: Mapping[str, Any], source: str, prefi
         raise _explain(model, error, source, prefix) from None
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_toml(path: Path) -> dict[str, Any]:
+    """A file's values. Raises ConfigError when it is not there or no TOML."""
     try:
         return tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
@@ -215,9 +227,17 @@ def _explain(model: type[BaseModel], error: ValidationError, source: str, prefix
     if problem["type"] == "missing":
         return ConfigError(f"{source}: {key!r} is missing", "Add it")
     expected = problem["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    if problem["type"] == "literal_error":
+        expected += _did_you_mean(problem["input"], expected)
     if not key:
         return ConfigError(f"{source}: {expected}")
     return ConfigError(f"{source}: {key!r} is {_short(problem['input'])}", f"Expected {expected}")
+
+
+def _did_you_mean(given: object, expected: str) -> str:
+    """The nearest of the quoted words in `expected`, as an addition to it."""
+    near = difflib.get_close_matches(str(given), re.findall(r"'([^']*)'", expected), 1)
+    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def _keys_beside(model: type[BaseModel], location: Sequence[str | int]) -> list[str]:

@@ -101,11 +101,14 @@ class GeneratorConfig:
     """0: none."""
     plugin_files: Mapping[str, str] | None = None
     """The dropped-in plugins' texts by path, as the supervisor knows them; None: as the user's folder has them."""
+    transport_fd: int = -1
+    """A segment with the outer clock (`ipc.transport`); below 0: none."""
 
     @property
     def fds(self) -> tuple[int, ...]:
         """The descriptors to be inherited."""
-        return self.ring_fd, self.values_fd, self.status_fd
+        transport = () if self.transport_fd < 0 else (self.transport_fd,)
+        return (self.ring_fd, self.values_fd, self.status_fd, *transport)
 
     def to_json(self) -> dict[str, Any]:
         """The message that `from_json` reads."""
