@@ -64,7 +64,7 @@ class MidiRoom:
         self._registered: Child | None = None
         self._alive = 0
         self._process = Supervised(
-            "midi", self._spawn, progress=lambda: self._alive, busy=lambda: True, grace=20.0, patience=4.0, report=say
+            "midi", self._spawn, progress=lambda: self._alive, busy=lambda: True, grace=20.0, patience=3.0, report=say
         )
         parameters.listen(self._parameter_changed)
         parameters.listen_to_tree(self._tree_changed)
@@ -284,6 +284,9 @@ class MidiRoom:
             self._say(f"midi: nothing was moved, so nothing was learned for {address}")
         else:
             self._save(learned, address)
+            # Before the ports that only learning wanted are closed.
+            self._check_at = 0.0
+            self._follow_files(now)
         self._open()
 
     def _save(self, learned: Mapping, address: str) -> None:
@@ -295,7 +298,6 @@ class MidiRoom:
             return
         self._learned = f"{address}: {describe(learned)}"
         self._say(f"midi: learned {self._learned}")
-        self._check_at = 0.0
 
 
 class _Files:

@@ -43,6 +43,8 @@ class ClockFollower:
         self.rolling = True
         """A clock without a start, as many drum machines send, counts from its first tick."""
         self._ticks: deque[float] = deque(maxlen=WINDOW)
+        self._tick_seconds: float | None = None
+        """By the latest line; it bridges the few ticks after a change of tempo."""
         self._count = 0
         """Of ticks since the start: the last one's number."""
         self._pending = 0
@@ -62,17 +64,18 @@ class ClockFollower:
 
     def beat(self, now: float) -> Beat | None:
         """The clock as of its last tick, None when there is none or it has stopped coming."""
-        if len(self._ticks) < FEWEST or now - self._ticks[-1] > GAP_SECONDS:
+        if self._tick_seconds is None or now - self._ticks[-1] > GAP_SECONDS:
             return None
-        seconds, last = self._line()
+        seconds, last = self._line() if len(self._ticks) >= FEWEST else (self._tick_seconds, self._ticks[-1])
         return Beat(60 / (TICKS_PER_BEAT * seconds), self._count / TICKS_PER_BEAT, self.rolling, last)
 
     def _tick(self, at: float) -> None:
         if self._ticks and at - self._ticks[-1] > GAP_SECONDS:
             self._ticks.clear()
+            self._tick_seconds = None
         if len(self._ticks) >= FEWEST:
-            seconds, last = self._line()
-            if abs(at - last - seconds) > STRAY_SECONDS:
+            self._tick_seconds, last = self._line()
+            if abs(at - last - self._tick_seconds) > STRAY_SECONDS:
                 self._ticks.clear()
         self._ticks.append(at)
         if self._pending:
