@@ -72,14 +72,11 @@ def monitor(port: str, count: int | None, api: str, as_json: bool) -> None:
     """Print what arrives, until Ctrl-C. PORT is part of a port's name; by default all are heard."""
     from mido import Message
 
-    from ambientd.midi.mapping import port_matcher
-
     heard = 0
     with _Ports(api, [port]) as ports:
         for event in ports.events():
             if event["event"] == "ports":
-                fits = [name for name in event["inputs"] if port_matcher(port)(name)]
-                click.echo(f"listening to {', '.join(fits) or f'nothing yet; waiting for {port!r}'}", err=True)
+                click.echo(f"listening to {', '.join(event['open']) or f'nothing; waiting for {port!r}'}", err=True)
             if event["event"] != "heard":
                 continue
             text = str(Message.from_bytes(event["data"], event["at"]))

@@ -27,31 +27,51 @@ class PrivateJack:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        # The server's name is global to the machine; tests run side by side.
-        self.name = f"ambientd-test-{os.getpid()}"
-        self.env = os.environ | {"JACK_DEFAULT_SERVER": self.name, "JACK_NO_START_SERVER": "1"}
+        self._log = folder / "jackd.log"
         self.server: subprocess.Popen[bytes] | None = None
-        self.start()
+        # Names are the machine's, tests run side by side, and of servers there may be eight, with those that were
+        # killed: a few names that are used again, rather than one for each test.
+        for number in range(4):
+            self.name = f"ambientd-test-{number}"
+            self.env = os.environ | {"JACK_DEFAULT_SERVER": self.name, "JACK_NO_START_SERVER": "1"}
+            if self._answers():
+                continue  # somebody else's
+            if self._start():
+                return
+        pytest.skip(f"jackd does not run here: {self._log.read_text()[-300:]}")
 
     def start(self) -> None:
-        with (self._folder / "jackd.log").open("ab") as log:
+        """Again, after `kill`."""
+        assert self._start(), self._log.read_text()
+
+    def kill(self) -> None:
+        """As a crash does."""
+        assert self.server
+        self.server.kill()
+        self.server.wait()
+        self.server = None
+
+    def close(self) -> None:
+        # Not asked to end: it would wait ten seconds for clients that were killed.
+        if self.server:
+            self.kill()
+
+    def _start(self) -> bool:
+        with self._log.open("ab") as log:
             self.server = subprocess.Popen(
                 ["jackd", "-n", self.name, "--no-realtime", "-d", "dummy", "-r", "48000", "-p", "480"],
                 stdout=log, stderr=log,
             )  # fmt: skip
-        probe = "import rtmidi; rtmidi.MidiIn(rtmidi.API_UNIX_JACK)"
         deadline = time.monotonic() + PATIENCE
-        while subprocess.run([sys.executable, "-c", probe], env=self.env, capture_output=True).returncode:
-            if self.server.poll() is not None or time.monotonic() > deadline:
-                self.kill()
-                pytest.skip(f"jackd does not run here: {(self._folder / 'jackd.log').read_text()[-300:]}")
+        while self.server.poll() is None and time.monotonic() < deadline:
+            if self._answers():
+                return self.server.poll() is None
+        self.close()
+        return False
 
-    def kill(self) -> None:
-        if self.server:
-            self.server.kill()
-            self.server.wait()
-            self.server = None
+    def _answers(self) -> bool:
+        probe = "import rtmidi; rtmidi.MidiIn(rtmidi.API_UNIX_JACK)"
+        return not subprocess.run([sys.executable, "-c", probe], env=self.env, capture_output=True).returncode
 
 
 class Peer:
@@ -111,7 +131,7 @@ def jack(tmp_path: Path) -> Iterator[PrivateJack]:
         pytest.skip("needs jackd (Debian: jackd2)")
     server = PrivateJack(tmp_path)
     yield server
-    server.kill()
+    server.close()
 
 
 @pytest.fixture
