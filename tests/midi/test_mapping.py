@@ -158,3 +158,12 @@ def test_port_patterns() -> None:
     assert port_matcher("a2j:MIDI Mix [*] (capture): *")("a2j:MIDI Mix [24] (capture): MIDI Mix MIDI 1")
     assert not port_matcher("MIDI Mix*")("My MIDI Mix")
     assert port_matcher("*")("anything")
+
+
+def test_parameters_come_and_go_with_reloaded_plugins(tmp_path: Path) -> None:
+    addresses = Addresses(["volume"])
+    path = written(tmp_path, "[[map]]\ncc = 1\nto = 'mashup/late'")
+    with pytest.raises(ConfigError, match="mashup/late"):
+        load(path, addresses)
+    addresses.know(["volume", "mashup/new/late"])
+    assert load(path, addresses)[0].to == [Target(address="mashup/late")]
