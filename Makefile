@@ -3,7 +3,7 @@
 BIN := .venv/bin
 SETUP := pyproject.toml constraints.txt scripts/install.sh
 
-.PHONY: run test check format docs bench install clean
+.PHONY: run test check format docs bench midi-cycles install clean
 
 run: install
 	$(BIN)/ambientd run
@@ -28,6 +28,10 @@ docs: .venv/.installed
 
 bench: install
 	$(BIN)/ambientd bench engine
+
+# Unplug and replug a controller a hundred times; `make test` does it five times.
+midi-cycles: .venv/.installed-dev
+	AMBIENTD_MIDI_CYCLES=100 $(BIN)/pytest tests/midi/test_room.py -k unplugged -s
 
 clean:
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -2,7 +2,7 @@
 
 Under `/ambientd`: ping, info, play [seconds], stop [seconds], panic 1|0, mashup/select name,
 slot/<n>/reprime (its voice starts over from a piece of its album), slot/<n>/seed number (the same, repeatable),
-preset/... (see `preset_addresses`),
+preset/... (see `preset_addresses`), midi/learn address (the next MIDI control that is moved moves it from then on),
 and every parameter by its id. A parameter takes a position 0..1 of its knob, `<address>/value` its own unit.
 Without an argument an address answers (except play, stop and reprime, which act). A message that is wrong in
 any way changes nothing and is counted. A bundle is handled at once, whatever its time tag: this instrument is
@@ -63,6 +63,10 @@ class Instrument(Protocol):
         """slot: numbered from 1."""
         ...
 
+    def learn_midi(self, address: str) -> None:
+        """address: what the next MIDI control that is moved shall move."""
+        ...
+
 
 class OscServer:
     """A non-blocking UDP socket; register `fileno()` for reading and call `handle_ready()`.
@@ -75,7 +79,7 @@ class OscServer:
         """Raises DaemonError when the address cannot be had."""
         self.handled = self.malformed = self.rejected = 0
         self.last_fault = ""
-        self._tree = _Tree(instrument)
+        self._tree = AddressTree(instrument)
         self._reply_port = config.reply_port
         self._socket = _bind(config.host, config.port)
 
@@ -149,7 +153,7 @@ class OscServer:
         log.debug("OSC: %s", fault)
 
 
-class _Tree:
+class AddressTree:
     """The address tree. `handle` returns what to answer, None where nothing is to be said."""
 
     def __init__(self, instrument: Instrument) -> None:
@@ -162,6 +166,7 @@ class _Tree:
             "panic": self._panic,
             "mashup/select": self._select,
             **preset_commands(instrument),
+            "midi/learn": self._learn,
         }
 
     def handle(self, address: str, arguments: list[Any]) -> Reply:
@@ -213,6 +218,12 @@ class _Tree:
         if len(arguments) != 1 or not isinstance(arguments[0], str):
             raise RejectedValue(f"one name is wanted, not {arguments!r}")
         self._instrument.select_mashup(arguments[0])
+        return None
+
+    def _learn(self, arguments: list[Any]) -> Reply:
+        if len(arguments) != 1 or not isinstance(arguments[0], str):
+            raise RejectedValue(f"one address is wanted, not {arguments!r}")
+        self._instrument.learn_midi(arguments[0])
         return None
 
     def _reprime(self, slot: int, arguments: list[Any]) -> Reply:
