@@ -19,6 +19,8 @@ from ambientd.types import BLOCK, Mix
 
 PERIOD = 8
 """Blocks from one filter to the next; slots take turns, so that no block has to make them all."""
+MOST_POWER = 10 ** (-18 / 10)
+"""Of full scale, what a voice is led to: chance needs room above it."""
 OWN = 0.1
 """How much of what sounds counts beside the guide."""
 TOO_LOUD, RING = 2.0, 0.5
@@ -59,7 +61,8 @@ def _expected(voices: Sequence[Voice | None], mix: Mix, slot: int) -> Doubles | 
     if not parts:
         return None
     shortest, total = min(len(r) for _, r in parts), sum(weight for weight, _ in parts)
-    return np.asarray(sum(weight / total * r[:shortest] for weight, r in parts))
+    music = np.asarray(sum(weight / total * r[:shortest] for weight, r in parts))
+    return np.asarray(music * min(1.0, MOST_POWER / music[0]))
 
 
 def _give(hearers: Sequence[Voice], expected: Doubles | None, leader: Voice) -> None:
@@ -67,15 +70,15 @@ def _give(hearers: Sequence[Voice], expected: Doubles | None, leader: Voice) -> 
     if expected is None:
         return
     order = min(expected.size - 1, *(v.follows for v in hearers))
-    expected, heard = expected[: order + 1], autocorrelation(leader.heard, order)
+    expected, heard = expected[: order + 1], autocorrelation(leader.heard, order, leader.info.sample_rate)
     taps, work = np.empty(order, np.float32), np.empty((2, order))
     error = levinson(expected, taps, work)
     # A filter takes what is strange to it for a huge error, and rings with it. So it is told a little of what sounds.
-    levinson(expected + OWN * heard, taps, work)
+    levinson(expected + OWN * heard * min(1.0, expected[0] / max(heard[0], TINY)), taps, work)
     # A chord of few lines rings for seconds, and chance or a high temperature can make it far louder than the album is,
-    # and clip: then it is given less to ring with, and made to die away.
+    # and clip: then it is made to die away.
     loud = max(1.0, heard[0] / (TOO_LOUD * expected[0]))
-    taps *= np.exp(np.arange(-order, 0) * (math.log(loud) / (RING * leader.info.sample_rate))).astype(np.float32)
+    taps *= np.exp(np.arange(-order, 0) * ((loud - 1) / (RING * leader.info.sample_rate))).astype(np.float32)
     faint = min(FAINTEST, math.sqrt(max(1.0, TOO_FAINT * expected[0] / max(heard[0], TINY))))
     for voice in hearers:
-        voice.follow(taps, error * faint / loud)
+        voice.follow(taps, error * faint)

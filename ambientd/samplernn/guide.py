@@ -34,9 +34,11 @@ STRETCHES = 8
 """Of a longer album, pieces in one go, spread over it."""
 QUIETEST = 10 ** (-24 / 10)
 """Of the median power: what is below it is a pause, which a voice is not to be led into."""
+DEEPEST, DEEP_LEFT = 40.0, 0.003
+"""Hz; and how much is left of what is far below."""
 WHITE = 1e-7
 """Added to the power, as a share of it: rounding must not make an autocorrelation that none can have."""
-MOST_GAIN = 1000.0
+MOST_GAIN = 400.0
 """Of a filter, from its errors' power to the music's. A quantiser's errors are a share of the music's power, about
 a 6000th with 256 levels of mu-law: a filter that makes more of them than the music had is louder with every round."""
 WIDEST, NOISIEST = 8.0, 1e-2
@@ -56,7 +58,8 @@ def make_guide(
     size, hop = round(WINDOW * sample_rate), round(HOP * sample_rate)
     starts = [(track, s) for track in tracks for s in range(0, len(track) - size + 1, hop)]
     frames = [
-        _bounded(autocorrelation(levels[track[s : s + size]], order), sample_rate) for track, s in _spread(starts)
+        _bounded(autocorrelation(levels[track[s : s + size]], order, sample_rate), sample_rate)
+        for track, s in _spread(starts)
     ]
     if not frames:
         return np.zeros((0, order + 1), np.float32)
@@ -64,12 +67,17 @@ def make_guide(
     return np.asarray(guide[guide[:, 0] >= QUIETEST * np.median(guide[:, 0])], np.float32)
 
 
-def autocorrelation(audio: Floats, order: int) -> Doubles:
-    """[order + 1], lag 0 first, the mean square: of audio [n] under a Hann window, by the FFT (Wiener-Khinchin)."""
+def autocorrelation(audio: Floats, order: int, sample_rate: int) -> Doubles:
+    """[order + 1], lag 0 first, the variance: of audio [n] under a Hann window, by the FFT (Wiener-Khinchin).
+
+    Without what is below DEEPEST. A filter that expects a constant to stay what it is, to within a quantiser's step,
+    keeps it for ever: as loud as it may be, and silent.
+    """
     window = np.hanning(len(audio))
-    spectrum = np.fft.rfft(audio * window, 2 * len(audio))
+    spectrum = np.fft.rfft((audio - audio @ window / window.sum()) * window, 2 * len(audio))
     power = np.square(spectrum.real) + np.square(spectrum.imag)
-    return np.asarray(np.fft.irfft(power)[: order + 1] / np.square(window).sum())
+    deep = (DEEPEST / np.maximum(np.fft.rfftfreq(2 * len(audio), 1 / sample_rate), 1e-3)) ** 4
+    return np.asarray(np.fft.irfft(power * (DEEP_LEFT + 1 / (1 + deep)))[: order + 1] / np.square(window).sum())
 
 
 def between(guide: Floats, position: float) -> Doubles:

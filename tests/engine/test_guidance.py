@@ -9,7 +9,7 @@ import pytest
 
 from ambientd.engine.bank import Bank
 from ambientd.engine.engine import Engine
-from ambientd.engine.guidance import PERIOD, Guidance
+from ambientd.engine.guidance import MOST_POWER, PERIOD
 from ambientd.engine.voice import open_voice, reopen
 from ambientd.engine.warm import random_checkpoint
 from ambientd.samplernn.checkpoint import Architecture, Forecast
@@ -98,12 +98,10 @@ def test_blended_voices_expect_both_albums(weights):
 
     play(pair, 4 * PERIOD, blend)
     np.testing.assert_array_equal(taps(pair[0]), taps(pair[1]))
-    r = sum(w * between(one.guide, 0) for w, one in zip(weights, pair, strict=True))
     gain = np.abs(np.fft.rfft(np.concatenate(([1], -taps(pair[0])[::-1])), RATE)) ** -2.0
-    expected = np.abs(np.fft.rfft(np.concatenate(([1], -levinson(r)[0][::-1])), RATE)) ** -2.0
     for frequency, weight in zip((440, 1760), weights, strict=True):
         if weight:
-            assert 10 * np.log10(gain[frequency] / expected[frequency]) == pytest.approx(0, abs=6)
+            assert gain[frequency] > 30 * np.median(gain)
     if not weights[1]:
         assert gain[440] > 100 * gain[1760]
 
@@ -127,20 +125,18 @@ def test_without_a_guide_it_goes_on_learning():
     assert not one.guided
 
 
-def test_a_voice_that_is_far_too_loud_is_told_of_smaller_errors():
+@pytest.mark.parametrize("sound", ["square", "silence"])
+def test_whatever_was_heard_the_voice_comes_back_to_its_albums_level(sound):
     one = voice(440)
-    play([one], PERIOD)
-    _, usual = levinson(between(one.guide, one.place))
+    play([one], 1)
     bank = Bank(1, 1)
     bank.attach(0, one)
-    for _ in range(8):
-        bank.force(0, np.full(BLOCK, 255, np.uint8))
+    wave = np.where(np.arange(BLOCK) // 32 % 2, 255, 0) if sound == "square" else np.full(BLOCK, 128)
+    for _ in range(32):
+        bank.force(0, wave.astype(np.uint8))
     bank.detach(0)
-    assert np.square(one.heard).mean() > 0.4
-    told = []
-    one.follow = lambda taps, error: told.append(error)
-    Guidance(1).lead([one], Mix.solo(1, 1))
-    assert 0 < told[0] < usual / 2
+    play([one], 125)
+    assert 10 * np.log10(one.heard.var() / MOST_POWER) == pytest.approx(0, abs=9)
 
 
 def test_a_voice_of_another_seed_begins_elsewhere_with_the_same_guide():

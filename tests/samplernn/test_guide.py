@@ -11,14 +11,14 @@ from scipy.signal import lfilter
 from ambientd.samplernn.guide import MOST_FRAMES, WHITE, between, levinson, make_guide
 from ambientd.samplernn.quantize import decode_table, encode
 
-RATE = 2000
+RATE = 4000
 LEVELS = decode_table(256, "mu-law")
 
 
 def tones(frequencies: tuple[float, ...], seconds: float, level: float = 0.2) -> NDArray[np.uint8]:
     t = np.arange(round(seconds * RATE)) / RATE
     audio = sum(level * np.sin(2 * np.pi * f * t + f) for f in frequencies)
-    noise = 0.02 * level * np.random.default_rng(1).standard_normal(len(t))
+    noise = 0.1 * level * np.random.default_rng(1).standard_normal(len(t))
     return encode((audio + noise).astype(np.float32), 256, "mu-law")
 
 
