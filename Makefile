@@ -3,7 +3,7 @@
 BIN := .venv/bin
 SETUP := pyproject.toml constraints.txt scripts/install.sh
 
-.PHONY: run test check format docs bench midi-cycles install clean
+.PHONY: run test check format docs surfaces bench midi-cycles install clean
 
 run: install
 	$(BIN)/ambientd run
@@ -25,6 +25,12 @@ format: .venv/.installed-dev
 
 docs: .venv/.installed
 	$(BIN)/python scripts/hook_docs.py
+
+# The default layout and its picture, as they are without presets and plugins of one's own.
+surfaces: .venv/.installed
+	XDG_CONFIG_HOME=$$(mktemp -d) XDG_DATA_HOME=$$(mktemp -d) \
+		$(BIN)/ambientd surface touchosc configs/touchosc/ambientd.tosc
+	$(BIN)/python scripts/touchosc_picture.py configs/touchosc/ambientd.tosc docs/touchosc.svg
 
 bench: install
 	$(BIN)/ambientd bench engine

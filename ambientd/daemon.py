@@ -79,7 +79,7 @@ class Daemon:
         self.parameters.listen(self._parameter_changed)
         self.presets = PresetDesk(self)
         self.day_parts = DayParts(config.dayparts.expanduser(), self.presets, say) if config.dayparts else None
-        self.socket = StatusSocket(status_socket_path(), self.info)
+        self.socket = StatusSocket(status_socket_path(), self.status)
         self.osc = OscServer(config.osc, self) if config.osc.enabled else None
         self.midi = self._make_midi()
         self.player = self._make_player()
@@ -123,7 +123,7 @@ class Daemon:
     # What OSC (and later MIDI and the web) may ask for; see control.osc.Instrument.
 
     def info(self) -> dict[str, Any]:
-        """Everything about the running daemon, JSON-serialisable; also what `ambientd status` shows."""
+        """Everything about the running daemon, JSON-serialisable; also what most of `ambientd status` shows."""
         status, made = self.shared.player, self.shared.generator
         return {
             "version": __version__,
@@ -156,6 +156,10 @@ class Daemon:
             "midi": self.midi.info(),
             "sinks": [{"name": s.sink.name, "state": s.state, "lost_frames": s.lost} for s in self.sinks],
         }
+
+    def status(self) -> dict[str, Any]:
+        """`info` and every parameter, for whoever asks on this machine: no datagram holds so much."""
+        return self.info() | {"parameters": self.parameters.describe()}
 
     def play(self, fade: float | None = None) -> None:
         """Fade in over `fade` seconds."""

@@ -10,8 +10,8 @@ import math
 import re
 from array import array
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
-from typing import Literal, Protocol, get_args
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal, Protocol, get_args
 
 from ambientd.errors import AmbientdError, PluginError
 
@@ -175,6 +175,10 @@ class ParameterTable:
 
     def get_normalised(self, id: str) -> float:
         return self.parameter(id).normalise(self.get(id))
+
+    def describe(self) -> list[dict[str, Any]]:
+        """Every parameter's definition and `value`, as JSON can hold them."""
+        return [asdict(parameter) | {"value": self.get(parameter.id)} for parameter in self]
 
     def set_value(self, id: str, value: float) -> None:
         """Set a value in the parameter's own unit."""
