@@ -136,6 +136,7 @@ def test_sclang_plays_and_hears(tmp_path) -> None:
         script = tmp_path / "both_ways.scd"
         script.write_text(SCLANG.format(port=serving.server.port))
         environment = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin", "QT_QPA_PLATFORM": "offscreen"}
+        environment["QTWEBENGINE_CHROMIUM_FLAGS"] = "--no-sandbox"  # it will not start as root otherwise
         done = subprocess.run(["sclang", script], env=environment, capture_output=True, text=True, timeout=60)
         assert "[ /ambientd/slot/1/pan/value, -0.5 ]" in done.stdout
         assert serving.instrument.parameters.get("volume") == 0.125

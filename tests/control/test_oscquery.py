@@ -12,7 +12,7 @@ import pytest
 import websocket
 
 from ambientd.control.oscquery import describe
-from ambientd.parameters import SLOT_PARAMETERS
+from ambientd.parameters import SLOT_PARAMETERS, Parameter
 
 from .serving import Serving, wait_until
 from .wire import PATIENCE, message, told
@@ -140,6 +140,20 @@ def test_another_mashup_is_another_tree(serving: Serving, client: websocket.WebS
     contents = get(serving, "/ambientd/mashup")[1]["CONTENTS"]
     assert "depth" in contents
     assert "weight" not in contents
+
+
+def test_a_plugin_that_changes_its_knobs_changes_the_tree(serving: Serving, client: websocket.WebSocket) -> None:
+    listen = {"COMMAND": "LISTEN", "DATA": "/ambientd/mashup/weight/1"}
+    client.send(json.dumps(listen))
+    assert told([client.recv()]) == {"/ambientd/mashup/weight/1": 0.0}
+    client.send_binary(message("/ambientd/mashup/weight/1", 0.5))
+    serving.until("mashup/weight/1", 0.5)
+    serving.instrument.parameters.redefine("mashup/blend", [Parameter("mashup/blend/bias", "Another knob")])
+    while (answer := client.recv_data())[0] != websocket.ABNF.OPCODE_TEXT:
+        pass
+    assert json.loads(answer[1])["COMMAND"] == "PATH_CHANGED"
+    assert "bias" in get(serving, "/ambientd/mashup")[1]["CONTENTS"]
+    assert get(serving, "/ambientd/mashup/weight/1")[0] == 404
 
 
 NONSENSE = [b"", b"{}", b"[]", b"1", b"\xff\xff", b'{"COMMAND": 1, "DATA": 2}', b'{"COMMAND": "LISTEN", "DATA": "/x"}']

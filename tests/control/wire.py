@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import select
 import socket
+from array import array
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,7 +28,7 @@ def knobs() -> ParameterTable:
         "other": [Parameter("depth", "How deep", 20.0, 2000.0, 200.0, "Hz", "exponential")],
     }
     theirs = [p for name, parameters in mashups.items() for p in mashup_parameters(name, parameters)]
-    table = ParameterTable([*builtin_parameters(2), *theirs])
+    table = ParameterTable([*builtin_parameters(2), *theirs], array("d", bytes(8 * 64)))
     table.point("mashup", "mashup/blend")
     return table
 
