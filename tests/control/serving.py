@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import select
 import threading
 import time
@@ -10,6 +11,7 @@ from typing import Any
 
 from ambientd.config import Osc
 from ambientd.control.osc import OscServer
+from ambientd.parameters import Parameter
 
 from .wire import PATIENCE, Recorder
 
@@ -22,6 +24,7 @@ class Serving:
         self.instrument = Recorder()
         self.server = OscServer(Osc(**config), self.instrument)
         self._closing = threading.Event()
+        self._errands: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run)
 
     def __enter__(self) -> Serving:
@@ -34,6 +37,13 @@ class Serving:
         self._thread.join()
         self.server.close()
 
+    def set(self, id: str, value: float) -> None:
+        """Turn a knob from inside, in the thread that alone may do so."""
+        self._errands.put(lambda: self.instrument.parameters.set_value(id, value))
+
+    def redefine(self, prefix: str, *parameters: Parameter) -> None:
+        self._errands.put(lambda: self.instrument.parameters.redefine(prefix, parameters))
+
     def until(self, id: str, value: float) -> None:
         """Wait for a parameter to have this value."""
         wait_until(lambda: self.instrument.parameters.get(id) == value)
@@ -42,6 +52,8 @@ class Serving:
         while not self._closing.is_set():
             if select.select([self.server], [], [], min(0.02, self.server.patience()))[0]:
                 self.server.handle_ready()
+            while not self._errands.empty():
+                self._errands.get()()
             self.server.turn()
 
 

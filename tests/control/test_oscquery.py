@@ -70,7 +70,8 @@ def test_every_address_is_described(serving: Serving) -> None:
 
 
 def test_a_node_or_one_attribute_of_it(serving: Serving) -> None:
-    serving.instrument.parameters.set_value("slot/2/pan", 0.5)
+    serving.set("slot/2/pan", 0.5)
+    serving.until("slot/2/pan", 0.5)
     assert get(serving, "/ambientd/slot/2/pan/value?VALUE") == (200, {"VALUE": [0.5]})
     status, slot = get(serving, "/ambientd/slot/2")
     assert status == 200
@@ -115,8 +116,8 @@ def test_a_websocket_plays_and_hears_what_it_listens_to(serving: Serving, client
     serving.until("volume", 0.5)
     client.send(json.dumps({"COMMAND": "LISTEN", "DATA": "/ambientd/slot/1/pan/value"}))
     assert told([client.recv()]) == {"/ambientd/slot/1/pan/value": 0.0}
-    serving.instrument.parameters.set_value("slot/2/pan", 1.0)
-    serving.instrument.parameters.set_value("slot/1/pan", -1.0)
+    serving.set("slot/2/pan", 1.0)
+    serving.set("slot/1/pan", -1.0)
     opcode, packet = client.recv_data()
     assert (opcode, told([packet])) == (websocket.ABNF.OPCODE_BINARY, {"/ambientd/slot/1/pan/value": -1.0})
     client.send_binary(message("/ambientd/ping"))
@@ -124,7 +125,8 @@ def test_a_websocket_plays_and_hears_what_it_listens_to(serving: Serving, client
     client.send(json.dumps({"COMMAND": "IGNORE", "DATA": "/ambientd/slot/1/pan/value"}))
     client.send_binary(message("/ambientd/ping"))
     client.recv()
-    serving.instrument.parameters.set_value("slot/1/pan", 1.0)
+    serving.set("slot/1/pan", 1.0)
+    serving.until("slot/1/pan", 1.0)
     client.send(json.dumps({"COMMAND": "LISTEN", "DATA": "/ambientd/volume"}))
     assert "/ambientd/volume" in told([client.recv()])
 
@@ -148,7 +150,7 @@ def test_a_plugin_that_changes_its_knobs_changes_the_tree(serving: Serving, clie
     assert told([client.recv()]) == {"/ambientd/mashup/weight/1": 0.0}
     client.send_binary(message("/ambientd/mashup/weight/1", 0.5))
     serving.until("mashup/weight/1", 0.5)
-    serving.instrument.parameters.redefine("mashup/blend", [Parameter("mashup/blend/bias", "Another knob")])
+    serving.redefine("mashup/blend", Parameter("mashup/blend/bias", "Another knob"))
     while (answer := client.recv_data())[0] != websocket.ABNF.OPCODE_TEXT:
         pass
     assert json.loads(answer[1])["COMMAND"] == "PATH_CHANGED"
