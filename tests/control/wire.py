@@ -99,7 +99,7 @@ class Recorder:
 
     def state(self) -> object:
         values = [self.parameters.get(parameter.id) for parameter in self.parameters]
-        return values, self.selected_mashup, self.panicked, list(self.asked), vars(self.presets).copy()
+        return values, self.selected_mashup, self.panicked, list(self.asked), repr(vars(self.presets))
 
 
 class Clock:
