@@ -3,7 +3,7 @@
 BIN := .venv/bin
 SETUP := pyproject.toml constraints.txt scripts/install.sh
 
-.PHONY: run test check format docs surfaces bench midi-cycles install clean
+.PHONY: run test check format docs surfaces bench bench-osc midi-cycles install clean
 
 run: install
 	$(BIN)/ambientd run
@@ -38,6 +38,11 @@ bench: install
 # Unplug and replug a controller a hundred times; `make test` does it five times.
 midi-cycles: .venv/.installed-dev
 	AMBIENTD_MIDI_CYCLES=100 $(BIN)/pytest tests/midi/test_room.py -k unplugged -s
+
+# 500 sound and 5 000 malformed datagrams a second against a real daemon.
+FLOOD_SECONDS := 60
+bench-osc: install
+	$(BIN)/python benchmarks/osc_flood.py --seconds $(FLOOD_SECONDS)
 
 clean:
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
