@@ -95,9 +95,8 @@ class Feedback:
         return surface
 
     def _usual(self) -> set[str]:
-        """One address for each knob, and the states."""
-        firsts = {self._space.of_parameter(m.parameter)[0].id for m in self._space if m.parameter}
-        return firsts | {method.id for method in self._space if method.state}
+        """Each knob's position, under every name that a surface may know it by, and the states."""
+        return {method.id for method in self._space if _tells(method) and not method.own_unit}
 
     def _chosen(self, pattern: str) -> set[str]:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any, Protocol
@@ -13,6 +14,7 @@ from ambientd.control.preset_addresses import Presets, preset_methods
 from ambientd.parameters import ParameterTable, RejectedValue
 
 LONGEST_FADE = 600.0
+METER_DECIBELS = 60.0
 
 
 class Instrument(Protocol):
@@ -26,7 +28,7 @@ class Instrument(Protocol):
 
     def info(self) -> Mapping[str, Any]:
         """What JSON can hold; among it `mashup`, the selected one's name, `panic` and `playing`, whether it is
-        on, and `slots`.
+        on, `rms` of what is heard, and `slots`.
         """
         ...
 
@@ -66,11 +68,19 @@ def commands(instrument: Instrument) -> Iterator[Method]:
     yield Method(
         "panic", "1: silence at once; 0: go on", "i", panic, **told(lambda info: (int(info["panic"]),)), range=switch
     )
+    heard = told(lambda info: (_position_of_meter(info["rms"]),))
+    yield Method("level", "How loud it is: 0 is -60 dB and below, 1 full scale", "f", **heard, range=switch)
     yield Method("mashup/select", "The mashup that plays", "s", select, **told(lambda info: (info["mashup"],)))
     yield from preset_methods(instrument.presets)
     yield Method("midi/learn", "The next MIDI control that is moved moves this address from then on", "s", learn)
     for slot in slots(instrument.parameters):
         yield from _slot_commands(instrument, slot)
+
+
+def _position_of_meter(rms: float) -> float:
+    """In steps of 0.6 dB: no eye sees smaller ones, and each is told to all surfaces."""
+    decibels = 20 * math.log10(max(rms, 1e-9))
+    return round(min(max(1 + decibels / METER_DECIBELS, 0.0), 1.0), 2)
 
 
 def slots(table: ParameterTable) -> Iterable[int]:
@@ -82,6 +92,13 @@ def slots(table: ParameterTable) -> Iterable[int]:
 
 
 def _slot_commands(instrument: Instrument, slot: int) -> Iterator[Method]:
+    yield Method(
+        f"slot/{slot}/load",
+        "The model in the slot; empty where there is none",
+        "s",
+        query=lambda: _model_in(instrument.info(), slot),
+        state=lambda info: _model_in(info, slot),
+    )
     yield Method(
         f"slot/{slot}/reprime",
         "The voice starts over from a piece of its album; 0, the button let go, does nothing",
@@ -129,6 +146,10 @@ def _seed(instrument: Instrument, slot: int, arguments: list[Any], peer: Peer) -
     if not seed.is_integer() or seed < 0:
         raise RejectedValue(f"a seed is a whole number from 0 on, not {arguments[0]!r}")
     instrument.reprime(slot, int(arguments[0]))
+
+
+def _model_in(info: Info, slot: int) -> Values:
+    return (next((row["id"] for row in info["slots"] if row["slot"] == slot), ""),)
 
 
 def _seed_of(info: Info, slot: int) -> Values:

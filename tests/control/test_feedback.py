@@ -28,6 +28,32 @@ def test_a_change_is_told_to_all_but_whoever_made_it(wire: Wire, other: Surface)
     assert other.heard() == wire.heard() == {"/ambientd/slot/1/pan": 0.75}
 
 
+def test_a_mashups_knob_is_told_under_each_name_that_it_has(wire: Wire, other: Surface) -> None:
+    other.send("/ambientd/subscribe", 1)
+    other.heard()
+    wire.send("/ambientd/mashup/weight/1", 0.5)
+    wire.tick()
+    assert other.heard() == {"/ambientd/mashup/weight/1": 0.5, "/ambientd/mashup/blend/weight/1": 0.5}
+
+
+@pytest.mark.parametrize(("rms", "position"), [(0.0, 0.0), (1e-4, 0.0), (0.1, 0.67), (1.0, 1.0), (1.5, 1.0)])
+def test_a_meter_is_told_how_loud_it_is(wire: Wire, other: Surface, rms: float, position: float) -> None:
+    other.send("/ambientd/subscribe", 1)
+    other.heard()
+    wire.instrument.rms = 0.5
+    wire.tick()
+    assert other.heard() == {"/ambientd/level": pytest.approx(0.9)}
+    wire.instrument.rms = rms
+    wire.tick()
+    assert other.heard() == {"/ambientd/level": pytest.approx(position)}
+
+
+def test_a_surface_is_told_which_models_are_in_the_slots(wire: Wire, other: Surface) -> None:
+    other.send("/ambientd/subscribe", 1)
+    told = other.heard()
+    assert [told[f"/ambientd/slot/{slot}/load"] for slot in (1, 2)] == ["", "calm"]
+
+
 def test_many_changes_within_a_tick_are_told_once(wire: Wire, other: Surface) -> None:
     other.send("/ambientd/subscribe", 1)
     other.heard()

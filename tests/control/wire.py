@@ -65,13 +65,14 @@ class Recorder:
     selected_mashup: str = "blend"
     panicked: bool = False
     playing: bool = True
+    rms: float = 0.0
     seeds: dict[int, int] = field(default_factory=lambda: {2: 2**40})
     presets: Shelf = field(default_factory=Shelf)
     asked: list[tuple[Any, ...]] = field(default_factory=list)
 
     def info(self) -> dict[str, Any]:
-        slots = [{"slot": slot, "seed": seed} for slot, seed in self.seeds.items()]
-        states = {"mashup": self.selected_mashup, "panic": self.panicked, "playing": self.playing}
+        slots = [{"slot": slot, "id": "calm", "seed": seed} for slot, seed in self.seeds.items()]
+        states = {"mashup": self.selected_mashup, "panic": self.panicked, "playing": self.playing, "rms": self.rms}
         return {"version": "1", "slots": slots, **states}
 
     def play(self, fade: float | None) -> None:

@@ -107,16 +107,19 @@ def test_a_status_tells_the_tree(tree: Tree) -> None:
 
 
 def test_the_running_daemon_obeys_what_its_own_layout_sends(run: Callable[..., Running], tmp_path: Path) -> None:
-    """Press and move everything, as the file says it is sent."""
+    """Ask for all that is shown, then press and move everything, as the file says it is sent."""
     daemon = run('slots=[{model="calm"}, {model="loud"}]', "max_slots=2", "autoplay=false")
     daemon.until(lambda status: status["osc"]["port"])
     command = [sys.executable, "-m", "ambientd", "surface", "touchosc", str(tmp_path / "own.tosc"), "--running"]
     subprocess.run(command, env=daemon.environment, check=True)
     document = py2tosc.load(tmp_path / "own.tosc")
-    sent = [message for control in document.walk() for message in control.messages if message.send]
-    for message in sent:
-        daemon.osc("".join(partial.value for partial in message.path), *map(_told, message.arguments))
-    status = daemon.until(lambda status: status["osc"]["handled"] + status["osc"]["rejected"] >= len(sent))
+    messages = [message for control in document.walk() for message in control.messages]
+    asked = [(_address(message),) for message in messages if message.receive]
+    sent = [(_address(message), *map(_told, message.arguments)) for message in messages if message.send]
+    for words in (*asked, *sent):
+        daemon.osc(*words)
+    count = len(asked) + len(sent)
+    status = daemon.until(lambda status: status["osc"]["handled"] + status["osc"]["rejected"] >= count)
     assert status["osc"]["rejected"] == 0, status["osc"]["last_fault"]
     assert status["panic"]
     assert status["preset"]["current"]
@@ -126,6 +129,10 @@ def test_the_running_daemon_obeys_what_its_own_layout_sends(run: Callable[..., R
     assert len(untouched_by_presets) == 13
     for id in untouched_by_presets:
         assert knobs[id].normalise(values[id]) == pytest.approx(0.25), id
+
+
+def _address(message: py2tosc.OscMessage) -> str:
+    return "".join(partial.value for partial in message.path)
 
 
 def _told(partial: py2tosc.Partial) -> str | int | float:
