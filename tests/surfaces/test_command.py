@@ -8,13 +8,17 @@ import sys
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from select import select
+from threading import Thread
 
 import py2tosc
 import pytest
 from click.testing import CliRunner, Result
 
 from ambientd.cli import main
-from ambientd.parameters import ParameterTable
+from ambientd.ipc.runtime import ask_status
+from ambientd.parameters import ParameterTable, builtin_parameters
+from ambientd.status_socket import StatusSocket
 from ambientd.surfaces.commands import FORMATS
 from ambientd.surfaces.tree import Tree, tree_of_status
 
@@ -104,6 +108,18 @@ def test_a_status_tells_the_tree(tree: Tree) -> None:
         "osc": {"host": "127.0.0.1", "port": 7770},
     }
     assert tree_of_status(json.loads(json.dumps(status)), tree.presets) == tree
+
+
+def test_a_status_with_the_most_slots_arrives_whole(tmp_path: Path) -> None:
+    parameters = ParameterTable(builtin_parameters(64)).describe()
+    listening = StatusSocket(tmp_path / "status.sock", lambda: {"parameters": parameters})
+    answering = Thread(target=lambda: (select([listening], [], [], 10), listening.answer()))
+    answering.start()
+    try:
+        assert ask_status(listening.path)["parameters"] == parameters
+    finally:
+        answering.join()
+        listening.close()
 
 
 def test_the_running_daemon_obeys_what_its_own_layout_sends(run: Callable[..., Running], tmp_path: Path) -> None:
