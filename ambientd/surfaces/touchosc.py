@@ -69,9 +69,7 @@ def layout(plan: Plan) -> Node:
         {"name": "ambientd", "color": BACKGROUND, "background": True, "script": SUBSCRIBE},
         {"touch": False},
         children=[
-            Node(
-                "PAGER", pager, {"name": "pages", **tabs, "color": BACKGROUND}, {"page": 0.0, "touch": False}, (), pages
-            ),
+            Node("PAGER", pager, tabs, {"page": 0.0, "touch": False}, (), pages),
             _master(plan.master, Frame(SCREEN.w - MASTER_WIDTH, 0, MASTER_WIDTH, SCREEN.h)),
         ],
     )
