@@ -3,7 +3,7 @@
 BIN := .venv/bin
 SETUP := pyproject.toml constraints.txt scripts/install.sh
 
-.PHONY: run test check format docs bench midi-cycles install clean
+.PHONY: run test check format docs surfaces bench bench-osc midi-cycles install clean
 
 run: install
 	$(BIN)/ambientd run
@@ -26,12 +26,23 @@ format: .venv/.installed-dev
 docs: .venv/.installed
 	$(BIN)/python scripts/hook_docs.py
 
+# The default layout and its picture, as they are without presets and plugins of one's own.
+surfaces: .venv/.installed
+	XDG_CONFIG_HOME=$$(mktemp -d) XDG_DATA_HOME=$$(mktemp -d) \
+		$(BIN)/ambientd surface touchosc configs/touchosc/ambientd.tosc
+	$(BIN)/python scripts/touchosc_picture.py configs/touchosc/ambientd.tosc docs/touchosc.svg
+
 bench: install
 	$(BIN)/ambientd bench engine
 
 # Unplug and replug a controller a hundred times; `make test` does it five times.
 midi-cycles: .venv/.installed-dev
 	AMBIENTD_MIDI_CYCLES=100 $(BIN)/pytest tests/midi/test_room.py -k unplugged -s
+
+# 500 sound and 5 000 malformed datagrams a second against a real daemon.
+FLOOD_SECONDS := 60
+bench-osc: install
+	$(BIN)/python benchmarks/osc_flood.py --seconds $(FLOOD_SECONDS)
 
 clean:
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -16,6 +16,7 @@ from ambientd.midi_commands import midi
 from ambientd.options import Several
 from ambientd.presets.commands import dayparts, preset
 from ambientd.samplernn.foreign_command import import_model
+from ambientd.surfaces.commands import surface
 
 if TYPE_CHECKING:
     from ambientd.plugin_manager import Plugins
@@ -120,6 +121,7 @@ def devices(as_json: bool) -> None:
 
 main.add_command(preset)
 main.add_command(dayparts)
+main.add_command(surface)
 main.add_command(midi)
 
 
@@ -267,7 +269,8 @@ def _cell(value: Any) -> str:
 
 
 def _print_status(status: dict[str, Any]) -> None:
-    """Processes and slots as tables, all else as facts; of the plugins, what `plugins list` does not tell better."""
+    """Processes and slots as tables, all else as facts, but for what other commands tell better."""
+    status.pop("parameters", None)
     status["plugins at fault"] = [p["name"] for p in status.pop("plugins", []) if p["reason"]]
     for part in ("processes", "slots", "sinks"):
         rows = status.pop(part, [])

@@ -10,6 +10,7 @@ import difflib
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -100,14 +101,39 @@ class Engine(StrictModel):
         return device
 
 
+PRIVATE_NETWORKS = [
+    "127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16",
+    "::1/128", "fc00::/7", "fe80::/10",
+]  # fmt: skip
+"""This machine and the local network, by RFC 1918, 3927, 4193 and 4291: never the internet."""
+
+
 class Osc(StrictModel):
     enabled: bool = True
     host: str = "127.0.0.1"
-    """OSC knows no passwords: whoever reaches this address plays the instrument."""
+    """OSC knows no passwords: whoever reaches this address, from a network that is allowed, plays the instrument."""
+    allow: list[str] = PRIVATE_NETWORKS
+    """Networks that may play, in CIDR notation; nobody else is heard."""
     port: int = Field(7770, ge=0, le=65_535)
-    """0 lets the system choose; `ambientd status` tells."""
+    """UDP and TCP. 0 lets the system choose; `ambientd status` tells."""
     reply_port: int | None = Field(None, ge=1, le=65_535)
-    """Answers also go to this port of the sender's machine, for surfaces that listen elsewhere."""
+    """Answers and feedback also go to this UDP port of the sender's machine, for surfaces that listen elsewhere."""
+    oscquery: bool = True
+    """Describe the addresses over HTTP and WebSocket."""
+    query_port: int = Field(7780, ge=0, le=65_535)
+    """Of OSCQuery. Where it is taken the system chooses another: whoever needs it finds it by zeroconf."""
+    advertise: bool = True
+    """Tell the networks that can reach it, by zeroconf."""
+
+    @field_validator("allow")
+    @classmethod
+    def _networks(cls, allow: list[str]) -> list[str]:
+        for network in allow:
+            try:
+                ip_network(network, strict=False)
+            except ValueError:
+                raise ValueError(f'networks like "192.168.1.0/24"; {network!r} is none') from None
+        return allow
 
 
 class Replay(StrictModel):

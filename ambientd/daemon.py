@@ -21,7 +21,9 @@ from ambientd.audio.device import DEFAULT, NULL
 from ambientd.audio.player import MODULE as PLAYER
 from ambientd.audio.player import PlayerConfig, PlayerStatus
 from ambientd.config import Config
-from ambientd.control.osc import ROOT, AddressTree, OscServer
+from ambientd.control.osc import OscServer
+from ambientd.control.osc_commands import commands
+from ambientd.control.osc_methods import AddressSpace
 from ambientd.engine.generator_config import MODULE as GENERATOR
 from ambientd.engine.generator_config import GeneratorConfig, GeneratorStatus, MashupState, SlotConfig
 from ambientd.engine.journal_files import new_log
@@ -79,7 +81,7 @@ class Daemon:
         self.parameters.listen(self._parameter_changed)
         self.presets = PresetDesk(self)
         self.day_parts = DayParts(config.dayparts.expanduser(), self.presets, say) if config.dayparts else None
-        self.socket = StatusSocket(status_socket_path(), self.info)
+        self.socket = StatusSocket(status_socket_path(), self.status)
         self.osc = OscServer(config.osc, self) if config.osc.enabled else None
         self.midi = self._make_midi()
         self.player = self._make_player()
@@ -96,6 +98,7 @@ class Daemon:
         self._selector.register(self.socket, selectors.EVENT_READ, self.socket.answer)
         if self.osc:
             self._selector.register(self.osc, selectors.EVENT_READ, self.osc.handle_ready)
+            self.osc.advertise()
         self.midi.start()
         try:
             while self._rest_at is None or not self._rested():
@@ -105,8 +108,11 @@ class Daemon:
         return 0
 
     def _turn(self) -> None:
-        for key, _ in self._selector.select(TICK_SECONDS):
+        patience = min(TICK_SECONDS, self.osc.patience()) if self.osc else TICK_SECONDS
+        for key, _ in self._selector.select(patience):
             key.data()
+        if self.osc:
+            self.osc.turn()
         for event in self.player.events():
             self._player_said(event)
         for event in self.generator.events():
@@ -123,7 +129,7 @@ class Daemon:
     # What OSC (and later MIDI and the web) may ask for; see control.osc.Instrument.
 
     def info(self) -> dict[str, Any]:
-        """Everything about the running daemon, JSON-serialisable; also what `ambientd status` shows."""
+        """Everything about the running daemon, JSON-serialisable; also what most of `ambientd status` shows."""
         status, made = self.shared.player, self.shared.generator
         return {
             "version": __version__,
@@ -156,6 +162,10 @@ class Daemon:
             "midi": self.midi.info(),
             "sinks": [{"name": s.sink.name, "state": s.state, "lost_frames": s.lost} for s in self.sinks],
         }
+
+    def status(self) -> dict[str, Any]:
+        """`info` and every parameter, for whoever asks on this machine: no datagram holds so much."""
+        return self.info() | {"parameters": self.parameters.describe()}
 
     def play(self, fade: float | None = None) -> None:
         """Fade in over `fade` seconds."""
@@ -261,11 +271,11 @@ class Daemon:
         self.shared.control[PlayerControl.VOLUME] = min(self.parameters.get("volume"), ceiling)
 
     def _make_midi(self) -> MidiRoom:
-        tree = AddressTree(self)
+        space = AddressSpace(self.parameters, commands(self))
         return MidiRoom(
             self.config.midi,
             self.parameters,
-            perform=lambda address, arguments: tree.handle(ROOT + address, arguments),
+            perform=space.perform,
             transport=Transport(self.shared.transport_segment),
             selector=self._selector,
             say=self._say,
@@ -366,7 +376,8 @@ class Daemon:
             self._say(f"  slot {slot.number}   {slot.id}: {album.title}, {album.artist} ({album.licence})")
         self._say(f"  mashup   {self.mashups.selected}")
         if self.osc:
-            self._say(f"  osc      {self.osc.host}:{self.osc.port}")
+            query = f", described at http://{self.osc.host}:{self.osc.query.port}" if self.osc.query else ""
+            self._say(f"  osc      {self.osc.host}:{self.osc.port}{query}")
         if self.config.midi.controllers:
             self._say(f"  midi     {', '.join(self.config.midi.controllers)}")
 

@@ -10,8 +10,8 @@ import math
 import re
 from array import array
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
-from typing import Literal, Protocol, get_args
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal, Protocol, get_args
 
 from ambientd.errors import AmbientdError, PluginError
 
@@ -146,6 +146,8 @@ class ParameterTable:
         self._aliases: dict[str, str] = {}
         self._listeners: list[Listener] = []
         self._tree_listeners: list[TreeListener] = []
+        self.version = 0
+        """Another number once parameters come, go or are known by other ids: what is made of the tree is made anew."""
         for parameter in listed:
             self._cells[self._index[parameter.id]] = parameter.default
 
@@ -176,6 +178,10 @@ class ParameterTable:
     def get_normalised(self, id: str) -> float:
         return self.parameter(id).normalise(self.get(id))
 
+    def describe(self) -> list[dict[str, Any]]:
+        """Every parameter's definition and `value`, as JSON can hold them."""
+        return [asdict(parameter) | {"value": self.get(parameter.id)} for parameter in self]
+
     def set_value(self, id: str, value: float) -> None:
         """Set a value in the parameter's own unit."""
         parameter = self.parameter(id)
@@ -202,6 +208,13 @@ class ParameterTable:
         So `mashup/weight/1` is the selected mashup's, and each mashup keeps its own values meanwhile.
         """
         self._aliases[prefix] = target
+        self.version += 1
+
+    def names(self, parameter: Parameter) -> tuple[str, ...]:
+        """Every id that stands for it now, what people call it first: mashup/weight/1, mashup/blend/weight/1."""
+        id = parameter.id
+        pointed = (p + id.removeprefix(t) for p, t in self._aliases.items() if id.startswith(f"{t}/"))
+        return (*(name for name in pointed if name not in self._parameters), id)
 
     def redefine(self, prefix: str, parameters: Iterable[Parameter]) -> TreeChange:
         """Let `parameters` be all that there are below `prefix`/, and tell the tree's listeners what changed.
@@ -225,6 +238,7 @@ class ParameterTable:
             index = self._index[id]
             self._cells[index] = parameter.default if id not in before else parameter.clamp(self._cells[index])
         if change != TreeChange():
+            self.version += 1
             for listener in self._tree_listeners:
                 listener(change)
         return change

@@ -14,6 +14,9 @@ from typing import Any
 
 from ambientd.errors import DaemonError
 
+LARGEST_ANSWER = 1 << 18
+"""Bytes that fit into a socket's buffer; macOS has only 8192 unless it is asked for more."""
+
 
 class StatusSocket:
     """The listening side. It also keeps a second daemon of the same user from starting."""
@@ -43,6 +46,7 @@ class StatusSocket:
         with peer:
             # Room for one answer is in the socket's buffer; a peer that does not read loses it.
             peer.setblocking(False)
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, LARGEST_ANSWER)
             try:
                 peer.send(json.dumps(self._status()).encode() + b"\n")
             except OSError:

@@ -40,6 +40,8 @@ class Running:
         words = [
             f"audio.output={output}",
             "osc.port=0",
+            "osc.query_port=0",
+            "osc.advertise=false",
             f'sinks=[{{name="wav", path="{self.recording}", subtype="FLOAT"}}]',
         ]
         self.process = subprocess.Popen(

@@ -36,7 +36,7 @@ ROOMS: tuple[tuple[str, ...], ...] = (
         "ambientd.supervised",
     ),
     ("ambientd.reload",),
-    ("ambientd.mashup_desk", "ambientd.midi_room", "ambientd.midi_commands"),
+    ("ambientd.mashup_desk", "ambientd.midi_room", "ambientd.midi_commands", "ambientd.surfaces"),
     ("ambientd.daemon",),
     ("ambientd.cli",),
     ("ambientd.__main__",),

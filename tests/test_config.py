@@ -64,6 +64,7 @@ def test_a_set_value_is_toml_else_text() -> None:
         (["slots.0={model='x', pam=1}"], "the configuration: unknown key 'slots.0.pam'. Did you mean 'pan'?"),
         (["qqq=1"], "unknown key 'qqq'. Valid here: slots, mashup,"),
         (["osc.port=70000"], "the configuration: 'osc.port' is 70000. Expected less than or equal to 65535"),
+        (["osc.allow=['lan']"], "'osc.allow' is ['lan']. Expected networks like \"192.168.1.0/24\"; 'lan' is none"),
         (["latency=soon"], "'latency' is 'soon'. Expected 'normal' or 'live'"),
         (["volume=nan"], "'volume' is nan. Expected"),
         (["engine.device=cuda"], "'engine.device' is 'cuda'. Expected \"auto\" or \"cpu\": playing on CUDA is not in"),

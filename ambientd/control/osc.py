@@ -1,282 +1,120 @@
-"""The OSC server: datagrams in, parameters moved, queries answered. Supervisor, inside its selector loop.
+"""The OSC server: UDP and TCP at one port, OSCQuery at another. Supervisor, inside its selector loop.
 
-Under `/ambientd`: ping, info, play [seconds], stop [seconds], panic 1|0, mashup/select name,
-slot/<n>/reprime (its voice starts over from a piece of its album), slot/<n>/seed number (the same, repeatable),
-preset/... (see `preset_addresses`), midi/learn address (the next MIDI control that is moved moves it from then on),
-and every parameter by its id. A parameter takes a position 0..1 of its knob, `<address>/value` its own unit.
-Without an argument an address answers (except play, stop and reprime, which act). A message that is wrong in
-any way changes nothing and is counted. A bundle is handled at once, whatever its time tag: this instrument is
-played live.
+Which addresses there are: `osc_methods`, `osc_commands`, docs/osc.md. What becomes of a packet: `reception`.
 """
 
 from __future__ import annotations
 
-import json
-import logging
-import re
+import selectors
 import socket
-from collections.abc import Mapping
-from typing import Any, Protocol
-
-from pythonosc.osc_message_builder import OscMessageBuilder
-from pythonosc.osc_packet import OscPacket
+import time
+from collections.abc import Callable
+from typing import Any
 
 from ambientd.config import Osc
-from ambientd.control.osc_check import Malformed, check
-from ambientd.control.preset_addresses import Presets, preset_commands
-from ambientd.errors import AmbientdError, DaemonError
-from ambientd.parameters import ParameterTable, RejectedValue
+from ambientd.control.connection import Connection, Listener, bind_both
+from ambientd.control.discovery import Advert, services
+from ambientd.control.osc_commands import Instrument
+from ambientd.control.osc_stream import OscConnection
+from ambientd.control.oscquery_server import QueryServer
+from ambientd.control.peer import udp_peer
+from ambientd.control.reception import Reception
+from ambientd.control.sources import AllowList
 
-ROOT = "/ambientd/"
 DATAGRAMS_PER_WAKE_UP = 64
 """A flood of messages must leave the supervisor time for its other work."""
-LONGEST_FADE = 600.0
-_OF_SLOT = re.compile(r"slot/([1-9][0-9]{0,3})/(reprime|seed)")
-
-log = logging.getLogger(__name__)
-
-Reply = tuple[Any, ...] | None
-
-
-class Instrument(Protocol):
-    """What OSC plays: the daemon, seen from here. Its methods return at once and raise AmbientdError to refuse."""
-
-    @property
-    def parameters(self) -> ParameterTable: ...
-
-    @property
-    def presets(self) -> Presets: ...
-
-    def info(self) -> Mapping[str, Any]:
-        """What JSON can hold; among it `mashup`, the selected one's name, `panic`, whether it is on, and `slots`."""
-        ...
-
-    def play(self, fade: float | None) -> None: ...
-
-    def stop(self, fade: float | None) -> None: ...
-
-    def panic(self, on: bool) -> None: ...
-
-    def select_mashup(self, name: str) -> None: ...
-
-    def reprime(self, slot: int, seed: int | None) -> None:
-        """slot: numbered from 1."""
-        ...
-
-    def learn_midi(self, address: str) -> None:
-        """address: what the next MIDI control that is moved shall move."""
-        ...
 
 
 class OscServer:
-    """A non-blocking UDP socket; register `fileno()` for reading and call `handle_ready()`.
+    """Register `fileno()` for reading, call `handle_ready()` when it is, and `turn()` at least each `patience()`."""
 
-    malformed, rejected: datagrams that were not sound OSC, and messages that were but could not be honoured.
-    last_fault: the latest reason, for people.
-    """
-
-    def __init__(self, config: Osc, instrument: Instrument) -> None:
-        """Raises DaemonError when the address cannot be had."""
-        self.handled = self.malformed = self.rejected = 0
-        self.last_fault = ""
-        self._tree = AddressTree(instrument)
-        self._reply_port = config.reply_port
-        self._socket = _bind(config.host, config.port)
+    def __init__(self, config: Osc, instrument: Instrument, clock: Callable[[], float] = time.monotonic) -> None:
+        """clock: seconds. Raises DaemonError when the address cannot be had."""
+        self.reception = Reception(instrument, clock)
+        self._config = config
+        self._allow = AllowList(config.allow)
+        self._refused = 0
+        self._advert: Advert | None = None
+        self._datagrams, streams = bind_both(config.host, config.port)
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._datagrams, selectors.EVENT_READ, self._read_datagrams)
+        forget = self.reception.feedback.forget
+        self._listener = Listener(streams, self._selector, self._allow.admits, self._connect, forget)
+        self.query: QueryServer | None = None
+        if config.oscquery:
+            address = (self.host, config.query_port)
+            self.query = QueryServer(address, self.port, self._selector, self._allow.admits, self.reception)
 
     @property
     def host(self) -> str:
-        return str(self._socket.getsockname()[0])
+        return str(self._datagrams.getsockname()[0])
 
     @property
     def port(self) -> int:
-        return int(self._socket.getsockname()[1])
+        return int(self._datagrams.getsockname()[1])
 
     def fileno(self) -> int:
-        return self._socket.fileno()
+        return self._selector.fileno()
+
+    def advertise(self) -> None:
+        """Tell the network, in a thread of its own, where the configuration says so."""
+        if self._config.advertise:
+            self._advert = Advert(self.host, services(self.port, self.query.port if self.query else None))
 
     def close(self) -> None:
-        self._socket.close()
+        if self._advert:
+            self._advert.close()
+        if self.query:
+            self.query.close()
+        self._listener.close()
+        self._datagrams.close()
+        self._selector.close()
 
     def info(self) -> dict[str, Any]:
-        """Where it listens and what it has counted, for `ambientd status`."""
-        counts = {"handled": self.handled, "malformed": self.malformed, "rejected": self.rejected}
-        return {"host": self.host, "port": self.port, **counts, "last_fault": self.last_fault}
-
-    def handle_ready(self) -> None:
-        """Handle what has arrived, but no more than DATAGRAMS_PER_WAKE_UP."""
-        for _ in range(DATAGRAMS_PER_WAKE_UP):
-            try:
-                datagram, sender = self._socket.recvfrom(65_536)
-            except OSError:  # nothing more, or word of an answer that nobody took
-                return
-            self._handle(datagram, sender)
-
-    def _handle(self, datagram: bytes, sender: tuple[Any, ...]) -> None:
-        try:
-            check(datagram)
-            messages = [timed.message for timed in OscPacket(datagram).messages]
-        except Malformed as fault:
-            self.malformed += 1
-            self._note(f"malformed datagram: {fault}")
-            return
-        except Exception as fault:  # a sound datagram that the parser still trips over must not end the daemon
-            self.malformed += 1
-            self._note(f"unreadable datagram: {fault!r}")
-            return
-        for message in messages:
-            try:
-                reply = self._tree.handle(message.address, message.params)
-            except AmbientdError as fault:
-                self.rejected += 1
-                self._note(f"{message.address}: {fault}")
-                continue
-            self.handled += 1
-            if reply is not None:
-                self._answer(message.address, reply, sender)
-
-    def _answer(self, address: str, values: tuple[Any, ...], sender: tuple[Any, ...]) -> None:
-        builder = OscMessageBuilder(address)
-        for value in values:
-            builder.add_arg(value)
-        datagram = builder.build().dgram
-        targets = [sender]
-        if self._reply_port not in (None, sender[1]):
-            targets.append((sender[0], self._reply_port, *sender[2:]))
-        for target in targets:
-            try:
-                self._socket.sendto(datagram, target)
-            except OSError as error:
-                log.debug("OSC answer to %s: %s", target, error)
-
-    def _note(self, fault: str) -> None:
-        self.last_fault = fault
-        log.debug("OSC: %s", fault)
-
-
-class AddressTree:
-    """The address tree. `handle` returns what to answer, None where nothing is to be said."""
-
-    def __init__(self, instrument: Instrument) -> None:
-        self._instrument = instrument
-        self._commands = {
-            "ping": self._ping,
-            "info": self._info,
-            "play": self._play,
-            "stop": self._stop,
-            "panic": self._panic,
-            "mashup/select": self._select,
-            **preset_commands(instrument),
-            "midi/learn": self._learn,
+        """Where it listens and what it has counted, for `ambientd status`. refused: of nobody who is allowed."""
+        reception = self.reception
+        return {
+            "host": self.host,
+            "port": self.port,
+            "query_port": self.query.port if self.query else None,
+            "advertised": self._advert.state if self._advert else "no",
+            "handled": reception.handled,
+            "malformed": reception.malformed,
+            "rejected": reception.rejected,
+            "dropped": reception.dropped,
+            "refused": self._refused + self._listener.refused + (self.query.refused if self.query else 0),
+            "waiting": reception.waiting,
+            "surfaces": len(reception.feedback),
+            "connections": len(self._listener),
+            "last_fault": reception.last_fault,
         }
 
-    def handle(self, address: str, arguments: list[Any]) -> Reply:
-        """Raises AmbientdError, with nothing changed, when the message cannot be honoured."""
-        if not address.startswith(ROOT):
-            raise RejectedValue(f"addresses begin with {ROOT}")
-        id = address.removeprefix(ROOT)
-        if command := self._commands.get(id):
-            return command(arguments)
-        if found := _OF_SLOT.fullmatch(id):
-            return (self._reprime if found[2] == "reprime" else self._seed)(int(found[1]), arguments)
-        return self._parameter(id, arguments)
+    def handle_ready(self) -> None:
+        """Handle what has arrived, but no more than a part of a flood."""
+        for key, events in self._selector.select(0):
+            key.data(events)
 
-    def _parameter(self, id: str, arguments: list[Any]) -> Reply:
-        table = self._instrument.parameters
-        in_own_unit = id not in table and id.endswith("/value")
-        id = id.removesuffix("/value") if in_own_unit else id
-        if not arguments:
-            return (table.get(id) if in_own_unit else table.get_normalised(id),)
-        setter = table.set_value if in_own_unit else table.set_normalised
-        setter(id, _number(arguments))
-        return None
+    def patience(self) -> float:
+        """Seconds until `turn` has something to do; infinite when only a packet could give it that."""
+        return self.reception.patience()
 
-    def _ping(self, arguments: list[Any]) -> Reply:
-        _none(arguments)
-        return ("pong",)
+    def turn(self) -> None:
+        """Do what is due: dated bundles, feedback, connections that have had their time."""
+        self.reception.turn()
+        self._listener.turn(self.reception.clock())
+        if self.query:
+            self.query.turn()
 
-    def _info(self, arguments: list[Any]) -> Reply:
-        _none(arguments)
-        return (json.dumps(self._instrument.info()),)
+    def _read_datagrams(self, events: int) -> None:
+        for _ in range(DATAGRAMS_PER_WAKE_UP):
+            try:
+                packet, address = self._datagrams.recvfrom(65_536)
+            except OSError:  # nothing more, or word of an answer that nobody took
+                return
+            if self._allow.admits(address[0]):
+                self.reception.receive(packet, udp_peer(address, self._datagrams, self._config.reply_port))
+            else:
+                self._refused += 1
 
-    def _play(self, arguments: list[Any]) -> Reply:
-        self._instrument.play(_fade(arguments))
-        return None
-
-    def _stop(self, arguments: list[Any]) -> Reply:
-        self._instrument.stop(_fade(arguments))
-        return None
-
-    def _panic(self, arguments: list[Any]) -> Reply:
-        if not arguments:
-            return (int(self._instrument.info()["panic"]),)
-        self._instrument.panic(_number(arguments, truth=True) > 0)
-        return None
-
-    def _select(self, arguments: list[Any]) -> Reply:
-        if not arguments:
-            return (self._instrument.info()["mashup"],)
-        if len(arguments) != 1 or not isinstance(arguments[0], str):
-            raise RejectedValue(f"one name is wanted, not {arguments!r}")
-        self._instrument.select_mashup(arguments[0])
-        return None
-
-    def _learn(self, arguments: list[Any]) -> Reply:
-        if len(arguments) != 1 or not isinstance(arguments[0], str):
-            raise RejectedValue(f"one address is wanted, not {arguments!r}")
-        self._instrument.learn_midi(arguments[0])
-        return None
-
-    def _reprime(self, slot: int, arguments: list[Any]) -> Reply:
-        # A button of a control surface sends 1 when it is pressed and 0 when it is let go.
-        if not arguments or _number(arguments, truth=True) > 0:
-            self._instrument.reprime(slot, None)
-        return None
-
-    def _seed(self, slot: int, arguments: list[Any]) -> Reply:
-        if not arguments:
-            seeds = [s["seed"] for s in self._instrument.info()["slots"] if s["slot"] == slot]
-            if not seeds:
-                raise RejectedValue(f"slot {slot} is empty")
-            return (seeds[0],)
-        number = _number(arguments)
-        if not number.is_integer() or number < 0:
-            raise RejectedValue(f"a seed is a whole number from 0 on, not {arguments[0]!r}")
-        self._instrument.reprime(slot, int(arguments[0]))
-        return None
-
-
-def _none(arguments: list[Any]) -> None:
-    if arguments:
-        raise RejectedValue(f"no argument is wanted, not {arguments!r}")
-
-
-def _number(arguments: list[Any], truth: bool = False) -> float:
-    """The one number in `arguments`; truth: True and False will do, too."""
-    if len(arguments) == 1 and isinstance(arguments[0], int | float) and (truth or not isinstance(arguments[0], bool)):
-        return float(arguments[0])
-    raise RejectedValue(f"one number is wanted, not {arguments!r}")
-
-
-def _fade(arguments: list[Any]) -> float | None:
-    if not arguments:
-        return None
-    seconds = _number(arguments)
-    if not 0 <= seconds <= LONGEST_FADE:
-        raise RejectedValue(f"a fade takes 0 to {LONGEST_FADE:g} s, not {seconds:g}")
-    return seconds
-
-
-def _bind(host: str, port: int) -> socket.socket:
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
-        server = socket.socket(family, kind, protocol)
-    except (OSError, UnicodeError) as error:
-        raise DaemonError(f"osc.host {host!r} is no address ({error})", "Use 127.0.0.1") from None
-    try:
-        server.setblocking(False)
-        server.bind(address)
-    except OSError as error:
-        server.close()
-        what = f"OSC cannot listen on {host}:{port} ({error.strerror})"
-        raise DaemonError(what, "Is another ambientd running? Else choose another osc.port") from None
-    return server
+    def _connect(self, stream: socket.socket, address: tuple[Any, ...]) -> Connection:
+        return OscConnection(stream, address, self._selector, self.reception.receive, self.reception.count_malformed)

@@ -11,12 +11,18 @@ import math
 import re
 import struct
 
+from ambientd.control.osc_pattern import BadPattern, Pattern, is_pattern
+
 MAX_BYTES = 16_384
 MAX_DEPTH = 4
+MAX_ADDRESS = 255
+MAX_MESSAGES = 512
+"""Of one bundle, with those that are nested in it."""
+PATTERN_WEIGHT = 20
+"""An address with wildcards is compared with every address there is."""
 BUNDLE = b"#bundle\0"
 
-_ADDRESS = re.compile(rb"/[!-~]*")
-_PATTERN = re.compile(rb"[#*,?\[\]{} ]")
+_ADDRESS = re.compile(rb"/[!\"$-~]*")
 _SIZES = {"i": 4, "f": 4, "h": 8, "d": 8, "t": 8, "T": 0, "F": 0, "N": 0}
 
 
@@ -24,23 +30,30 @@ class Malformed(Exception):
     """Why a datagram is not taken."""
 
 
-def check(datagram: bytes) -> None:
-    """Return when the datagram is one message or bundle that a parser can be trusted with, else raise Malformed."""
+def check(datagram: bytes) -> int:
+    """How much work the datagram is, in plain messages; 0 for a bundle of nothing.
+
+    Raises Malformed when it is not one message or bundle that a parser can be trusted with.
+    """
     if len(datagram) > MAX_BYTES:
         raise Malformed(f"{len(datagram)} bytes, more than {MAX_BYTES}")
-    _check_element(datagram, MAX_DEPTH)
+    weights: list[int] = []
+    _check_element(datagram, MAX_DEPTH, weights)
+    return sum(weights)
 
 
-def _check_element(data: bytes, depth: int) -> None:
+def _check_element(data: bytes, depth: int, weights: list[int]) -> None:
     if not data or len(data) % 4:
         raise Malformed(f"{len(data)} bytes is not a multiple of 4 above 0")
     if data.startswith(BUNDLE):
-        _check_bundle(data, depth)
-    else:
-        _check_message(data)
+        _check_bundle(data, depth, weights)
+        return
+    weights.append(_check_message(data))
+    if len(weights) > MAX_MESSAGES:
+        raise Malformed(f"a bundle of more than {MAX_MESSAGES} messages")
 
 
-def _check_bundle(data: bytes, depth: int) -> None:
+def _check_bundle(data: bytes, depth: int, weights: list[int]) -> None:
     if depth == 0:
         raise Malformed(f"bundles nested more than {MAX_DEPTH} deep")
     at = len(BUNDLE) + 8  # behind the time tag
@@ -51,18 +64,15 @@ def _check_bundle(data: bytes, depth: int) -> None:
         at += 4
         if not 0 < size <= len(data) - at:
             raise Malformed(f"an element of {size} bytes where {len(data) - at} are left")
-        _check_element(data[at : at + size], depth - 1)
+        _check_element(data[at : at + size], depth - 1, weights)
         at += size
 
 
-def _check_message(data: bytes) -> None:
+def _check_message(data: bytes) -> int:
     address, at = _string(data, 0)
-    if not _ADDRESS.fullmatch(address):
-        raise Malformed(f"an address that is not one: {address[:40]!r}")
-    if _PATTERN.search(address):
-        raise Malformed(f"an address pattern, which is not served: {address[:40]!r}")
+    weight = _check_address(address)
     if at == len(data):
-        return  # older senders leave out the type tags of a message without arguments
+        return weight  # older senders leave out the type tags of a message without arguments
     tags, at = _string(data, at)
     if not tags.startswith(b","):
         raise Malformed(f"type tags without a comma: {tags[:40]!r}")
@@ -70,6 +80,22 @@ def _check_message(data: bytes) -> None:
         at = _check_argument(tag, data, at)
     if at != len(data):
         raise Malformed(f"{len(data) - at} bytes more than the type tags tell of")
+    return weight
+
+
+def _check_address(address: bytes) -> int:
+    if len(address) > MAX_ADDRESS:
+        raise Malformed(f"an address of {len(address)} bytes, more than {MAX_ADDRESS}")
+    if not _ADDRESS.fullmatch(address):
+        raise Malformed(f"an address that is not one: {address[:40]!r}")
+    text = address.decode("ascii")
+    if not is_pattern(text):
+        return 1
+    try:
+        Pattern(text)
+    except BadPattern as fault:
+        raise Malformed(str(fault)) from None
+    return PATTERN_WEIGHT
 
 
 def _check_argument(tag: str, data: bytes, at: int) -> int:

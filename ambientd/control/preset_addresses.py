@@ -7,15 +7,15 @@ Supervisor, inside its selector loop.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
+from ambientd.control.osc_methods import Method
+from ambientd.control.peer import Peer
 from ambientd.parameters import RejectedValue
 
 MOST_LISTED = 200
 """Names in one answer, which has to fit into a datagram."""
-
-Command = Callable[[list[Any]], tuple[Any, ...] | None]
 
 
 class Presets(Protocol):
@@ -38,57 +38,45 @@ class Presets(Protocol):
     def exclude(self, pattern: str, on: bool) -> None: ...
 
 
-class Player(Protocol):
-    """Who has presets."""
-
-    @property
-    def presets(self) -> Presets: ...
-
-
-def preset_commands(player: Player) -> dict[str, Command]:
-    """By address below /ambientd/; each takes the arguments and gives the answer, or None."""
-
-    def recall(arguments: list[Any]) -> tuple[Any, ...] | None:
+def preset_methods(presets: Presets) -> Iterator[Method]:
+    def recall(arguments: list[Any], peer: Peer) -> None:
         match arguments:
-            case []:
-                return (player.presets.current,)
             case [str(name)]:
-                player.presets.recall(name, None)
+                presets.recall(name, None)
             case [str(name), float() | int() as fade] if not isinstance(fade, bool):
-                player.presets.recall(name, float(fade))
+                presets.recall(name, float(fade))
             case _:
                 raise RejectedValue(f"a name is wanted, and perhaps seconds, not {arguments!r}")
-        return None
 
-    def store(arguments: list[Any]) -> None:
+    def store(arguments: list[Any], peer: Peer) -> None:
         match arguments:
             case [str(name)]:
-                player.presets.store(name)
+                presets.store(name)
             case _:
                 raise RejectedValue(f"a name is wanted, not {arguments!r}")
 
-    def exclude(arguments: list[Any]) -> tuple[Any, ...] | None:
+    def exclude(arguments: list[Any], peer: Peer) -> None:
         match arguments:
-            case []:
-                return tuple(player.presets.excluded)
             case [str(pattern), bool() | int() | float() as on]:
-                player.presets.exclude(pattern, on > 0)
+                presets.exclude(pattern, on > 0)
             case _:
                 raise RejectedValue(f"an id or pattern and 1 or 0 are wanted, not {arguments!r}")
-        return None
 
-    def hold(arguments: list[Any]) -> None:
+    def hold(arguments: list[Any], peer: Peer) -> None:
         # A button sends 1 when it is pressed and 0 when it is let go.
         if not arguments or (isinstance(arguments[0], int | float) and arguments[0] > 0):
-            player.presets.hold()
+            presets.hold()
 
-    def names(arguments: list[Any]) -> tuple[Any, ...]:
-        return tuple(player.presets.names()[:MOST_LISTED])
-
-    return {
-        "preset/recall": recall,
-        "preset/store": store,
-        "preset/exclude": exclude,
-        "preset/hold": hold,
-        "preset/list": names,
-    }
+    yield Method(
+        "preset/recall",
+        "Go to this preset, over so many seconds if any are given",
+        "s",
+        recall,
+        lambda: (presets.current,),
+        lambda info: (presets.current,),
+    )
+    yield Method("preset/store", "Keep everything as it is now under this name", "s", store)
+    excluded = "Leave the knobs that a pattern names out of presets: 1, or take them in again: 0"
+    yield Method("preset/exclude", excluded, "s", exclude, lambda: tuple(presets.excluded))
+    yield Method("preset/hold", "Stop a morph where it is; 0, the button let go, does nothing", "i", hold, range=(0, 1))
+    yield Method("preset/list", "The names of all presets", "s", query=lambda: tuple(presets.names()[:MOST_LISTED]))

@@ -11,7 +11,7 @@ from pythonosc.osc_bundle_builder import IMMEDIATELY, OscBundleBuilder
 from pythonosc.osc_message_builder import OscMessageBuilder
 from pythonosc.osc_packet import OscPacket
 
-from ambientd.control.osc_check import MAX_BYTES, MAX_DEPTH, Malformed, check
+from ambientd.control.osc_check import MAX_ADDRESS, MAX_BYTES, MAX_DEPTH, MAX_MESSAGES, PATTERN_WEIGHT, Malformed, check
 
 arguments = st.lists(
     st.one_of(
@@ -58,6 +58,15 @@ def test_bundles_pass_down_to_the_depth_allowed() -> None:
     check(bundle())
 
 
+def test_work_is_weighed() -> None:
+    assert check(message("/a", 1)) == 1
+    assert check(message("/a/*", 1)) == PATTERN_WEIGHT
+    assert check(bundle(message("/a"), bundle(message("/{b,c}"), bundle()))) == 1 + PATTERN_WEIGHT
+    check(bundle(*[b"/a\0\0"] * MAX_MESSAGES))
+    with pytest.raises(Malformed, match="more than 512 messages"):
+        check(bundle(*[b"/a\0\0"] * (MAX_MESSAGES + 1)))
+
+
 @pytest.mark.parametrize(
     ("datagram", "reason"),
     [
@@ -67,8 +76,12 @@ def test_bundles_pass_down_to_the_depth_allowed() -> None:
         (b"abc\0", "not one"),
         (b"/a b\0\0\0\0", "not one"),
         (b"/\xff\xff\0", "not one"),
-        (b"/a*\0", "pattern"),
-        (b"/{a\0", "pattern"),
+        (b"/#a\0", "not one"),
+        (b"/{a\0", "no pattern"),
+        (b"/a]\0", "no pattern"),
+        (b"/[]\0", "no pattern"),
+        (b"/a,\0", "no pattern"),
+        (b"/" + bytes(b"a" * MAX_ADDRESS) + bytes(4), "an address of 256 bytes"),
         (b"/a\0x,\0\0\0", "padded"),
         (b"/a\0\0f\0\0\0", "comma"),
         (b"/a\0\0,f\0\0", "0 bytes for an argument"),

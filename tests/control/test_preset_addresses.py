@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from ambientd.control.preset_addresses import MOST_LISTED, preset_commands
+from ambientd.control.osc_methods import Method
+from ambientd.control.peer import NOBODY
+from ambientd.control.preset_addresses import MOST_LISTED, preset_methods
 from ambientd.parameters import RejectedValue
 
 
@@ -34,6 +36,10 @@ class Player:
         self.asked.append(("exclude", pattern, on))
 
 
+def method(player: Player, address: str) -> Method:
+    return next(method for method in preset_methods(player) if method.id == f"preset/{address}")
+
+
 @pytest.mark.parametrize(
     ("address", "arguments", "asked", "answer"),
     [
@@ -52,7 +58,7 @@ class Player:
 )
 def test_addresses(address: str, arguments: list[Any], asked: list[Any], answer: Any) -> None:
     player = Player()
-    assert preset_commands(player)[f"preset/{address}"](arguments) == answer
+    assert method(player, address).handle(arguments, NOBODY) == answer
     assert player.asked == asked
 
 
@@ -66,5 +72,5 @@ def test_addresses(address: str, arguments: list[Any], asked: list[Any], answer:
 def test_what_is_no_such_message_is_refused(address: str, arguments: list[Any]) -> None:
     player = Player()
     with pytest.raises(RejectedValue, match=r"wanted.* not "):
-        preset_commands(player)[f"preset/{address}"](arguments)
+        method(player, address).handle(arguments, NOBODY)
     assert player.asked == []

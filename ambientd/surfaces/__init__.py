@@ -1,0 +1,1 @@
+"""Control surfaces made from the parameter tree: TouchOSC, Open Stage Control, a table. The command line only."""
