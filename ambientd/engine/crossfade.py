@@ -1,0 +1,105 @@
+"""From the mix as it was to the mix as it is to be, after voices came or went. The render thread, once per block.
+
+Beside the slots there is one spare place: who leaves a slot moves there and plays on as before, alone with what it
+heard, while its level and its votes pass to whoever is there afterwards. Gains pass at equal power, since voices
+do not know of each other's phases; votes pass evenly.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ambientd.arrays import Floats
+from ambientd.types import BLOCK, Mix
+
+PAIRS = ("logits",)
+"""What of a mix is between two voices, [..., V, V]."""
+
+
+def exchange(mix: Mix, a: int, b: int) -> None:
+    """Let voices `a` and `b` change places in everything that `mix` says of them."""
+    for name in mix.__dataclass_fields__:
+        array: NDArray[Any] = getattr(mix, name)
+        if name in PAIRS:
+            array[..., [a, b], :] = array[..., [b, a], :]
+            array[..., [a, b]] = array[..., [b, a]]
+        else:
+            array[[a, b]] = array[[b, a]]
+    heard_a, heard_b = mix.history == a, mix.history == b
+    mix.history[heard_a], mix.history[heard_b] = b, a
+
+
+def equal_power(was: Floats, target: Floats, share: float) -> Floats:
+    """Gains `share` 0..1 of the way from `was` to `target`; one that stays as it is does not move."""
+    out, into = np.float32(math.cos(share * math.pi / 2)) * was, np.float32(math.sin(share * math.pi / 2)) * target
+    # Of one sign they are two sounds whose powers add; a gain that changes its sign has to pass through silence.
+    sign = np.where(target, np.sign(target), np.sign(was))
+    return np.where(was * target < 0, out + into, sign * np.hypot(out, into)).astype(np.float32)
+
+
+def clear(mix: Mix, place: int) -> None:
+    """Whoever comes to `place` finds nothing of the one before: nobody votes with it or hears it, and it is silent."""
+    for name in PAIRS:
+        array: NDArray[Any] = getattr(mix, name)
+        array[..., place, :] = array[..., place] = 0
+        array[..., place, place] = 1
+    mix.history[mix.history == place] = np.flatnonzero(mix.history == place)
+    mix.history[place] = place
+    mix.gains[place] = 0
+
+
+def unheard(mix: Mix, place: int) -> bool:
+    """Whether nothing is heard of the voice in `place`, and no other voice uses it."""
+    others = np.arange(len(mix.history)) != place
+    used = any(getattr(mix, name)[..., others, place].any() for name in PAIRS)
+    return not (mix.gains[place].any() or (mix.history[others] == place).any() or used)
+
+
+class Crossfade:
+    """The mix over all places: the slots, and behind them the spare one."""
+
+    def __init__(self, slots: int, channels: int) -> None:
+        self.spare = slots
+        self.mix = Mix.solo(slots + 1, channels)
+        """What was played last."""
+        self._was = Mix.solo(slots + 1, channels)
+        self._share = self._step = 1.0
+
+    @property
+    def over(self) -> bool:
+        return self._share >= 1
+
+    def move_out(self, slot: int) -> None:
+        """The voice of `slot` has moved to the spare place, which was empty."""
+        exchange(self.mix, slot, self.spare)
+
+    def empty(self, place: int) -> None:
+        """Nobody is left in `place`, or somebody new."""
+        clear(self.mix, place)
+
+    def begin(self, frames: int) -> None:
+        """Voices have changed: be `frames` samples on the way from what is played now."""
+        self._was.assign(self.mix)
+        self._share, self._step = 0.0, min(1.0, BLOCK / max(1, frames))
+
+    def towards(self, target: Mix) -> None:
+        """Make `mix` the next block's on the way to `target`, which is for the slots."""
+        mix, was, spare = self.mix, self._was, self.spare
+        self._share = min(1.0, self._share + self._step)
+        for name in mix.__dataclass_fields__:
+            array: NDArray[Any] = getattr(mix, name)
+            if name in PAIRS:
+                array[..., :spare, :spare] = getattr(target, name)
+                array[..., :spare, spare] = 0
+            else:
+                array[:spare] = getattr(target, name)
+        mix.gains[spare] = 0
+        if not self.over:
+            for name in PAIRS:
+                array = getattr(mix, name)
+                array[..., :spare, :] += np.float32(1 - self._share) * (getattr(was, name) - array)[..., :spare, :]
+            mix.gains[:] = equal_power(was.gains, mix.gains, self._share)
