@@ -233,7 +233,7 @@ def _cell(value: Any) -> str:
 
 def _print_status(status: dict[str, Any]) -> None:
     """Processes and slots as tables, all else as facts."""
-    for part in ("processes", "slots", "sinks"):
+    for part in ("processes", "slots", "loading", "refused", "sinks"):
         rows = status.pop(part, [])
         if rows:
             _show(rows, tuple(rows[0]), as_json=False)

@@ -96,6 +96,15 @@ class Engine(StrictModel):
         return device
 
 
+class Loading(StrictModel):
+    """Voices that come and go while the music plays (`/ambientd/slot/<n>/load`)."""
+
+    prime: Literal["own", "now"] = "own"
+    """What a voice hears before it plays: a piece of its own album, or the last seconds of what is sounding now."""
+    fade: float = Field(2.0, ge=0, le=60)
+    """Seconds in which one voice leaves and the other comes; meanwhile both are computed, if the machine can."""
+
+
 class Osc(StrictModel):
     enabled: bool = True
     host: str = "127.0.0.1"
@@ -116,6 +125,7 @@ class Config(StrictModel):
     latency: Literal["normal", "live"] = "normal"
     """How far ahead music is made: normal rides out a busy machine, live answers sooner."""
     engine: Engine = Engine()
+    loading: Loading = Loading()
     osc: Osc = Osc()
     sinks: list[Sink] = []
     autoplay: bool = True

@@ -26,6 +26,7 @@ from ambientd.engine.generator_config import GeneratorConfig, GeneratorStatus, S
 from ambientd.errors import UsageError
 from ambientd.ipc.child import Child, Message
 from ambientd.ipc.runtime import status_socket_path
+from ambientd.live_slots import LiveSlots, Tell
 from ambientd.parameters import SLOT_PARAMETERS, Parameter, ParameterTable, builtin_parameters, mashup_parameters
 from ambientd.plugin_manager import Plugins
 from ambientd.shared_state import SharedState
@@ -49,8 +50,8 @@ class Daemon:
     def __init__(self, config: Config, say: Callable[[str], None]) -> None:
         self.config, self._say = config, say
         self.plugins = Plugins.discover()
-        self.slots = find_slots(config, say)
-        self.sample_rate = self.slots[0].card.sample_rate
+        self.slots = LiveSlots(find_slots(config, say), config, self._command)
+        self.sample_rate = self.slots.sample_rate
         self.mashup = config.mashup.name
         self.output: Message = {}
         self.shed: list[str] = []
@@ -111,9 +112,18 @@ class Daemon:
                 *(self._process(role) for role in (self.generator, self.player)),
             ],
             "slots": [
-                {"slot": s.number, "id": s.id, "title": s.card.album.title, "seed": s.seed, "state": s.state}
+                {
+                    "slot": s.number,
+                    "id": s.id,
+                    "title": s.card.album.title,
+                    "seed": s.seed,
+                    "state": s.state,
+                    **s.change,
+                }
                 for s in self.slots
             ],
+            "loading": self.slots.loading,
+            "refused": list(self.slots.refused),
             "mashup": self.mashup,
             "playing": self.shared.control[PlayerControl.PLAYING] > 0,
             "panic": self.shared.control[PlayerControl.PANIC] > 0,
@@ -121,6 +131,7 @@ class Daemon:
             "sample_rate": self.sample_rate,
             "margin": round(made[GeneratorStatus.MARGIN], 3),
             "governor": {"level": len(self.shed), "shed": self.shed},
+            "memory_bytes": int(made[GeneratorStatus.MEMORY_BYTES]),
             "ring_seconds": round((self.shared.ring.written - self.shared.ring.read) / self.sample_rate, 3),
             "underruns": int(self.shared.counted(PlayerStatus.RING_UNDERRUNS)),
             "device_underflows": int(self.shared.counted(PlayerStatus.UNDERFLOWS)),
@@ -158,6 +169,20 @@ class Daemon:
         if self.generator.child:
             seeded = {} if seed is None else {"seed": seed}
             self.generator.child.send({"cmd": "reprime", "slot": slot - 1, **seeded})
+
+    def load(self, slot: int, id: str, prime: str | None, tell: Tell) -> None:
+        """Let a model of the library come into a slot, numbered from 1. See `LiveSlots.load`."""
+        self.slots.load(slot, id, prime, tell)
+
+    def unload(self, slot: int, tell: Tell) -> None:
+        """Let a slot's voice go."""
+        self.slots.unload(slot, tell)
+
+    def _command(self, command: Message) -> bool:
+        """Send it to the generator; False when there is none at the moment."""
+        if self.generator.child:
+            self.generator.child.send(command)
+        return self.generator.child is not None
 
     def _fade_to(self, playing: int, seconds: float) -> None:
         self.shared.control[PlayerControl.FADE_SECONDS] = seconds
@@ -262,6 +287,7 @@ class Daemon:
         return Child.spawn(PLAYER, config.to_json(), config.fds)
 
     def _spawn_generator(self) -> Child:
+        self.slots.restarted()
         config = GeneratorConfig(
             # Another seed each time, or a restart would play the same minutes again.
             slots=[
@@ -280,6 +306,7 @@ class Daemon:
             status_fd=self.shared.generator_segment.fd,
             precision=self.config.engine.precision,
             memory_limit_mb=self.config.engine.memory_limit_mb,
+            fade=self.config.loading.fade,
         )
         return Child.spawn(GENERATOR, config.to_json(), config.fds)
 
@@ -316,13 +343,11 @@ class Daemon:
 
     def _generator_said(self, event: Message) -> None:
         kind = event["event"]
+        self.slots.said(event)
         if kind == "ready":
             self.generator.ready()
             self.shed = []
-        elif kind == "loaded":
-            self._slot_state(event["slot"], "playing", event["seed"])
         elif kind == "failed":
-            self._slot_state(event.get("slot"), f"failed: {event['what']}")
             self._say(f"generator: {event['what']}. {event['remedy']}".rstrip(". ") + ".")
         elif kind == "governor":
             self.shed = event["shed"]
@@ -336,12 +361,6 @@ class Daemon:
             self._say(f"generator: {event['what']}")
         elif kind == "mashup" and event["state"] != "running":
             self._say(f"mashup {event['name']}: {event['state']}, {event['reason']}")
-
-    def _slot_state(self, index: int | None, state: str, seed: int | None = None) -> None:
-        for slot in self.slots:
-            if index is not None and slot.number == index + 1:
-                slot.state = state
-                slot.seed = slot.seed if seed is None else seed
 
     def _process(self, supervised: Supervised) -> dict[str, Any]:
         return {

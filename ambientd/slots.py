@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ambientd.config import Config
@@ -14,6 +14,9 @@ from ambientd.samplernn.checkpoint import Card, load_card
 
 DEFAULT_MODELS = 2
 """Of the library's, where the configuration names none."""
+
+MEASURED = ("gap_ms", "level_step_db", "jump")
+"""Of each change of voices while music plays."""
 
 
 @dataclass
@@ -26,6 +29,8 @@ class LoadedSlot:
     card: Card
     seed: int
     state: str = "loading"
+    change: Mapping[str, float | None] = field(default_factory=lambda: dict.fromkeys(MEASURED))
+    """What its voice's coming cost; see `engine.change_watch`."""
 
 
 def find_slots(config: Config, say: Callable[[str], None]) -> list[LoadedSlot]:
@@ -37,7 +42,7 @@ def find_slots(config: Config, say: Callable[[str], None]) -> list[LoadedSlot]:
     for number, id in enumerate(ids, 1):
         own = config.slots[number - 1].seed if config.slots else None
         try:
-            slot = _open(number, id, base + number if own is None else own)
+            slot = open_slot(number, id, base + number if own is None else own)
             if found:
                 _check_rate(slot, found[0])
             found.append(slot)
@@ -48,7 +53,8 @@ def find_slots(config: Config, say: Callable[[str], None]) -> list[LoadedSlot]:
     return found
 
 
-def _open(number: int, id: str, seed: int) -> LoadedSlot:
+def open_slot(number: int, id: str, seed: int) -> LoadedSlot:
+    """What the library says of the model `id`. Raises CheckpointError."""
     path = library.resolve(id)
     return LoadedSlot(number, id, path, load_card(path), seed)
 

@@ -30,6 +30,7 @@ ROOMS: tuple[tuple[str, ...], ...] = (
         "ambientd.status_socket",
         "ambientd.supervised",
     ),
+    ("ambientd.live_slots",),
     ("ambientd.daemon",),
     ("ambientd.cli",),
     ("ambientd.__main__",),

@@ -2,10 +2,16 @@
 
 Under `/ambientd`: ping, info, play [seconds], stop [seconds], panic 1|0, mashup/select name,
 slot/<n>/reprime (its voice starts over from a piece of its album), slot/<n>/seed number (the same, repeatable),
-and every parameter by its id. A parameter takes a position 0..1 of its knob, `<address>/value` its own unit.
-Without an argument an address answers (except play, stop and reprime, which act). A message that is wrong in
-any way changes nothing and is counted. A bundle is handled at once, whatever its time tag: this instrument is
-played live.
+slot/<n>/load id ["own" | "now"] (a model of the library comes in, primed from its album or from what sounds now),
+slot/<n>/unload, and every parameter by its id. A parameter takes a position 0..1 of its knob, `<address>/value`
+its own unit. Without an argument an address answers (except play, stop, reprime and unload, which act). A message
+that is wrong in any way changes nothing and is counted.
+
+What comes of load and unload is told to whoever asked: slot/<n>/loaded id or slot/<n>/unloaded, then
+slot/<n>/changed with the longest gap (ms), the level step (dB) and the largest jump that it cost; or else error
+with the address and the reason.
+
+A bundle is handled at once, whatever its time tag: this instrument is played live.
 """
 
 from __future__ import annotations
@@ -14,7 +20,7 @@ import json
 import logging
 import re
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from pythonosc.osc_message_builder import OscMessageBuilder
@@ -29,11 +35,15 @@ ROOT = "/ambientd/"
 DATAGRAMS_PER_WAKE_UP = 64
 """A flood of messages must leave the supervisor time for its other work."""
 LONGEST_FADE = 600.0
-_OF_SLOT = re.compile(r"slot/([1-9][0-9]{0,3})/(reprime|seed)")
+_OF_SLOT = re.compile(r"slot/([1-9][0-9]{0,3})/(reprime|seed|load|unload)")
+_TOLD = re.compile(r"/ambientd/slot/[^/]+/(load|unload)")
+"""Who asks for these wants to know why not."""
 
 log = logging.getLogger(__name__)
 
 Reply = tuple[Any, ...] | None
+Tell = Callable[[str, tuple[Any, ...]], None]
+"""Answers later: an address below /ambientd/, and its values."""
 
 
 class Instrument(Protocol):
@@ -57,6 +67,12 @@ class Instrument(Protocol):
     def reprime(self, slot: int, seed: int | None) -> None:
         """slot: numbered from 1."""
         ...
+
+    def load(self, slot: int, id: str, prime: str | None, tell: Tell) -> None:
+        """prime: "own", "now", or None for the configured one. tell: how it comes out."""
+        ...
+
+    def unload(self, slot: int, tell: Tell) -> None: ...
 
 
 class OscServer:
@@ -114,12 +130,18 @@ class OscServer:
             self.malformed += 1
             self._note(f"unreadable datagram: {fault!r}")
             return
+
+        def tell(address: str, values: tuple[Any, ...]) -> None:
+            self._answer(ROOT + address, values, sender)
+
         for message in messages:
             try:
-                reply = self._tree.handle(message.address, message.params)
+                reply = self._tree.handle(message.address, message.params, tell)
             except AmbientdError as fault:
                 self.rejected += 1
                 self._note(f"{message.address}: {fault}")
+                if _TOLD.fullmatch(message.address):
+                    tell("error", (message.address, str(fault)))
                 continue
             self.handled += 1
             if reply is not None:
@@ -158,15 +180,15 @@ class _Tree:
             "mashup/select": self._select,
         }
 
-    def handle(self, address: str, arguments: list[Any]) -> Reply:
-        """Raises AmbientdError, with nothing changed, when the message cannot be honoured."""
+    def handle(self, address: str, arguments: list[Any], tell: Tell) -> Reply:
+        """Raises AmbientdError, with nothing changed, when the message cannot be honoured. tell: for later answers."""
         if not address.startswith(ROOT):
             raise RejectedValue(f"addresses begin with {ROOT}")
         id = address.removeprefix(ROOT)
         if command := self._commands.get(id):
             return command(arguments)
         if found := _OF_SLOT.fullmatch(id):
-            return (self._reprime if found[2] == "reprime" else self._seed)(int(found[1]), arguments)
+            return self._slot(int(found[1]), found[2], arguments, tell)
         return self._parameter(id, arguments)
 
     def _parameter(self, id: str, arguments: list[Any]) -> Reply:
@@ -207,6 +229,30 @@ class _Tree:
         if len(arguments) != 1 or not isinstance(arguments[0], str):
             raise RejectedValue(f"one name is wanted, not {arguments!r}")
         self._instrument.select_mashup(arguments[0])
+        return None
+
+    def _slot(self, slot: int, command: str, arguments: list[Any], tell: Tell) -> Reply:
+        match command:
+            case "reprime":
+                return self._reprime(slot, arguments)
+            case "seed":
+                return self._seed(slot, arguments)
+            case "load":
+                return self._load(slot, arguments, tell)
+            case _:
+                return self._unload(slot, arguments, tell)
+
+    def _load(self, slot: int, arguments: list[Any], tell: Tell) -> Reply:
+        if not arguments:
+            return (next((s["id"] for s in self._instrument.info()["slots"] if s["slot"] == slot), ""),)
+        if len(arguments) > 2 or not all(isinstance(argument, str) for argument in arguments):
+            raise RejectedValue(f"a model's id is wanted, and perhaps own or now, not {arguments!r}")
+        self._instrument.load(slot, arguments[0], arguments[1] if len(arguments) > 1 else None, tell)
+        return None
+
+    def _unload(self, slot: int, arguments: list[Any], tell: Tell) -> Reply:
+        if not arguments or _number(arguments, truth=True) > 0:
+            self._instrument.unload(slot, tell)
         return None
 
     def _reprime(self, slot: int, arguments: list[Any]) -> Reply:

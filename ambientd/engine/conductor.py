@@ -51,7 +51,7 @@ class Conductor:
         """Dry-runs the mashup on `first` in the caller's thread and raises what it raises."""
         self._mashup = mashup
         self._report = report
-        self._good = conduct(mashup, first)
+        self._good = conduct(mashup, first), first.slots
         self._faults = 0
         self._waiting_since: float | None = None
         self._answered = threading.Event()
@@ -71,11 +71,11 @@ class Conductor:
             self._waiting_since = time.monotonic()
             self._fault("it takes longer than a block lasts")
 
-    def mix(self, request: Request) -> Mix:
-        """The newest good mix, or every voice on its own where the mashup cannot be trusted."""
+    def mix(self, request: Request) -> tuple[Mix, Slots]:
+        """The newest good mix, or every voice on its own where the mashup cannot be trusted; and whom it is for."""
         if self._faults < PATIENCE:
             return self._good
-        return equal_gain(request.slots, request.mix)
+        return equal_gain(request.slots, request.mix), request.slots
 
     def close(self) -> None:
         """Let the thread end. One that hangs in its mashup is left behind."""
@@ -84,7 +84,7 @@ class Conductor:
     def _run(self) -> None:
         while (request := self._queue.get()) is not None:
             try:
-                self._good = conduct(self._mashup, request)
+                self._good = conduct(self._mashup, request), request.slots
             except Exception as error:
                 if not self._faults:
                     traceback.print_exc(file=sys.stderr)

@@ -1,8 +1,9 @@
 """From the mix as it was to the mix as it is to be, after voices came or went. The render thread, once per block.
 
-Beside the slots there is one spare place: who leaves a slot moves there and plays on as before, alone with what it
-heard, while its level and its votes pass to whoever is there afterwards. Gains pass at equal power, since voices
-do not know of each other's phases; votes pass evenly.
+Beside the slots there is one spare place: who leaves a slot moves there and plays on as before, while its level and
+its votes pass to whoever is there afterwards. Gains pass at equal power, since voices do not know of each other's
+phases; votes pass evenly. Silent voices that listened to the one that leaves, and vote for what it plays, do so until
+it is gone; then they turn to the one that came, and their votes come in as slowly.
 """
 
 from __future__ import annotations
@@ -68,6 +69,8 @@ class Crossfade:
         """What was played last."""
         self._was = Mix.solo(slots + 1, channels)
         self._share = self._step = 1.0
+        self._held = False
+        """Whether voices still listen to the one that leaves."""
 
     @property
     def over(self) -> bool:
@@ -84,12 +87,12 @@ class Crossfade:
     def begin(self, frames: int) -> None:
         """Voices have changed: be `frames` samples on the way from what is played now."""
         self._was.assign(self.mix)
-        self._share, self._step = 0.0, min(1.0, BLOCK / max(1, frames))
+        self._share, self._step, self._held = 0.0, min(1.0, BLOCK / max(1, frames)), False
 
     def towards(self, target: Mix) -> None:
         """Make `mix` the next block's on the way to `target`, which is for the slots."""
         mix, was, spare = self.mix, self._was, self.spare
-        self._share = min(1.0, self._share + self._step)
+        self._advance()
         for name in mix.__dataclass_fields__:
             array: NDArray[Any] = getattr(mix, name)
             if name in PAIRS:
@@ -99,7 +102,22 @@ class Crossfade:
                 array[:spare] = getattr(target, name)
         mix.gains[spare] = 0
         if not self.over:
+            self._keep_listeners()
             for name in PAIRS:
                 array = getattr(mix, name)
                 array[..., :spare, :] += np.float32(1 - self._share) * (getattr(was, name) - array)[..., :spare, :]
             mix.gains[:] = equal_power(was.gains, mix.gains, self._share)
+
+    def _advance(self) -> None:
+        self._share = min(1.0, self._share + self._step)
+        if self.over and self._held:
+            self._was.assign(self.mix)
+            self._was.gains[self.spare] = 0
+            self._share, self._held = self._step, False
+
+    def _keep_listeners(self) -> None:
+        """Whoever need not be heard goes on listening to the leaver while that one is."""
+        silent = ~(self.mix.gains.any(axis=1) | self._was.gains.any(axis=1))
+        listening = silent & (self._was.history == self.spare) & self._was.gains[self.spare].any()
+        self.mix.history[listening] = self.spare
+        self._held = self._held or bool(listening.any())

@@ -37,7 +37,9 @@ class Engine:
         self._waiting: dict[int, tuple[Voice | None, int]] = {}
         """Who is to come into a slot, and in how many samples, as soon as the spare place is free."""
         self.changes = 0
-        """How often voices came, went or moved, always between two blocks."""
+        """How often voices changed over, always between two blocks."""
+        self.edges = 0
+        """The same, and how often one that had moved to the spare place went."""
 
     @property
     def infos(self) -> tuple[VoiceInfo | None, ...]:
@@ -117,10 +119,10 @@ class Engine:
         for slot in [slot for slot in self._wanted if self._dispensable(slot)]:
             self._settle(slot, self._wanted.pop(slot), 0)
         spare = self._crossfade.spare
-        if self._bank.slots[spare] and self._crossfade.over and self._dispensable(spare):
+        if self._bank.slots[spare] and self._dispensable(spare):
             self._bank.detach(spare)
             self._crossfade.empty(spare)
-            self.changes += 1
+            self.edges += 1
         for slot in [slot for slot in self._waiting if not (self._bank.slots[slot] and self._bank.slots[spare])]:
             if self._bank.slots[slot]:
                 self._bank.move(slot, spare)
@@ -138,3 +140,4 @@ class Engine:
         self._crossfade.empty(slot)
         self._crossfade.begin(frames)
         self.changes += 1
+        self.edges += 1

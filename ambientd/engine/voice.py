@@ -158,10 +158,15 @@ class Voice:
         return state.ctypes.data
 
 
-def open_voice(checkpoint: Checkpoint, seed: int, packed: PackedNetwork | None = None) -> Voice:
-    """A voice that has heard a piece of its album and goes on from there. packed: another voice's, to be shared."""
+def open_voice(
+    checkpoint: Checkpoint, seed: int, packed: PackedNetwork | None = None, heard: Tokens | None = None
+) -> Voice:
+    """A voice that has heard a piece of its album, or `heard` [n], and goes on from there.
+
+    packed: another voice's, to be shared. heard: whole frames.
+    """
     voice = Voice(checkpoint.info, packed or pack(checkpoint), seed)
-    return _primed(voice, checkpoint.prime, checkpoint.guide)
+    return _primed(voice, checkpoint.prime, checkpoint.guide, heard)
 
 
 def reopen(voice: Voice, seed: int) -> Voice:
@@ -177,12 +182,12 @@ def next_seed(seed: int) -> int:
     return stream_key(seed) >> 33
 
 
-def _primed(voice: Voice, primes: Tokens, guide: Floats | None) -> Voice:
+def _primed(voice: Voice, primes: Tokens, guide: Floats | None, heard: Tokens | None = None) -> Voice:
     voice.primes = primes
     if voice.follows and guide is not None:
         voice.guide = guide
         voice.place = float(splitmix64(stream_key(voice.seed) + 1) % len(guide))
-    prime(voice, choose_prime(primes, voice.seed, voice.packed.context))
+    prime(voice, choose_prime(primes, voice.seed, voice.packed.context) if heard is None else heard)
     return voice
 
 
@@ -204,12 +209,18 @@ class VoiceLoader:
 
     def load(self, path: Path, seed: int) -> Voice:
         """A primed voice. Raises CheckpointError."""
+        checkpoint, packed, _ = self.read(path)
+        return open_voice(checkpoint, seed, packed)
+
+    def read(self, path: Path) -> tuple[Checkpoint, PackedNetwork, bool]:
+        """A checkpoint, its weights as the kernel wants them, and whether a voice has those already."""
         checkpoint = load(path)
         found = path.stat()
         key = (path.resolve(), found.st_mtime_ns, found.st_size)
-        packed = self._shared.get(key) or pack(checkpoint, self._format)
+        shared = self._shared.get(key)
+        packed = shared or pack(checkpoint, self._format)
         self._shared[key] = packed
-        return open_voice(checkpoint, seed, packed)
+        return checkpoint, packed, shared is not None
 
 
 def choose_prime(primes: Tokens, seed: int, context: int) -> Tokens:

@@ -68,7 +68,7 @@ class Stage:
     def gain(self, index):
         own = request(index, self.slots)
         own.mix.gains[0] = 0.8
-        return float(self.conductor.mix(own).gains[0, 0])
+        return float(self.conductor.mix(own)[0].gains[0, 0])
 
     @property
     def states(self):
