@@ -3,7 +3,7 @@
 BIN := .venv/bin
 SETUP := pyproject.toml constraints.txt scripts/install.sh
 
-.PHONY: run test check format bench install clean
+.PHONY: run test check format bench live-set install clean
 
 run: install
 	$(BIN)/ambientd run
@@ -25,6 +25,10 @@ format: .venv/.installed-dev
 
 bench: install
 	$(BIN)/ambientd bench engine
+
+# Eight minutes of models coming and going, at the speed of music.
+live-set: install
+	$(BIN)/python benchmarks/live_set.py --operations 200 --fade 1
 
 clean:
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -242,6 +242,7 @@ class Generator:
             except AmbientdError as error:
                 failures.append(error)
                 self._report_failure(error, order.slot)
+            self._watch.drop(order.change)
         if failures and len(failures) == len(self._config.slots):
             raise failures[0]
 

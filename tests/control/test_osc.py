@@ -9,7 +9,7 @@ import socket
 import struct
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +22,7 @@ from pythonosc.osc_message_builder import OscMessageBuilder
 
 from ambientd.config import Osc
 from ambientd.control.osc import DATAGRAMS_PER_WAKE_UP, OscServer
-from ambientd.errors import DaemonError, PluginError, UsageError
+from ambientd.errors import CheckpointError, DaemonError, PluginError, UsageError
 from ambientd.parameters import Parameter, ParameterTable, builtin_parameters, mashup_parameters
 
 PATIENCE = 10.0
@@ -45,7 +45,7 @@ class Recorder:
     asked: list[tuple[Any, ...]] = field(default_factory=list)
 
     def info(self) -> dict[str, Any]:
-        slots = [{"slot": slot, "seed": seed} for slot, seed in self.seeds.items()]
+        slots = [{"slot": slot, "seed": seed, "id": "calm"} for slot, seed in self.seeds.items()]
         return {"version": "1", "mashup": self.selected_mashup, "panic": self.panicked, "slots": slots}
 
     def play(self, fade: float | None) -> None:
@@ -66,6 +66,16 @@ class Recorder:
         if slot not in self.seeds:
             raise UsageError(f"slot {slot} is empty")
         self.asked.append(("reprime", slot, seed))
+
+    def load(self, slot: int, id: str, prime: str | None, tell: Callable[..., None]) -> None:
+        if id == "broken":
+            raise CheckpointError("broken is damaged", "Fetch it again")
+        self.asked.append(("load", slot, id, prime))
+        tell(f"slot/{slot}/loaded", (id,))
+
+    def unload(self, slot: int, tell: Callable[..., None]) -> None:
+        self.asked.append(("unload", slot))
+        tell(f"slot/{slot}/unloaded", ())
 
     def state(self) -> object:
         values = [self.parameters.get(parameter.id) for parameter in self.parameters]
@@ -267,3 +277,26 @@ def test_another_implementation_is_understood(wire: Wire) -> None:
     subprocess.run(["oscsend", url, "/ambientd/mashup/select", "s", "other"], check=True, timeout=PATIENCE)
     wire.serve()
     assert wire.instrument.selected_mashup == "other"
+
+
+def test_models_come_and_go_and_whoever_asked_is_told(wire: Wire) -> None:
+    def hear() -> tuple[str, list[Any]]:
+        answer = OscMessage(wire.client.recv(65_536))
+        return answer.address, answer.params
+
+    wire.send("/ambientd/slot/3/load", "calm")
+    assert hear() == ("/ambientd/slot/3/loaded", ["calm"])
+    wire.send("/ambientd/slot/3/load", "calm", "now")
+    assert hear()[1] == ["calm"]
+    wire.send("/ambientd/slot/3/unload")
+    assert hear() == ("/ambientd/slot/3/unloaded", [])
+    wire.send("/ambientd/slot/3/unload", 0)  # a button that is let go
+    assert wire.instrument.asked == [("load", 3, "calm", None), ("load", 3, "calm", "now"), ("unload", 3)]
+    assert wire.ask("/ambientd/slot/2/load") == ["calm"]
+    assert wire.ask("/ambientd/slot/3/load") == [""]
+    wire.send("/ambientd/slot/1/load", "broken")
+    assert hear() == ("/ambientd/error", ["/ambientd/slot/1/load", "broken is damaged. Fetch it again"])
+    for values in ((5,), ("calm", 1), ("calm", "now", "then")):
+        wire.send("/ambientd/slot/1/load", *values)
+        assert hear()[0] == "/ambientd/error"
+    assert wire.server.rejected == 4
