@@ -35,9 +35,7 @@ def admit(loader: VoiceLoader, path: Path, seed: int, limit_mb: int, heard: Call
     voice begins with a piece of its album.
     """
     check_memory(path.stem, load_card(path), bytes_left(limit_mb))
-    checkpoint, packed, known = loader.read(path)
-    if not known:
-        verify(checkpoint, packed)
+    checkpoint, packed = loader.read(path, verify)
     tokens = requantised(heard(), checkpoint.info) if heard else None
     voice = open_voice(checkpoint, seed, packed, tokens)
     if not np.isfinite(voice.hidden).all():

@@ -2,8 +2,8 @@
 
 Beside the slots there is one spare place: who leaves a slot moves there and plays on as before, while its level and
 its votes pass to whoever is there afterwards. Gains pass at equal power, since voices do not know of each other's
-phases; votes pass evenly. Silent voices that listened to the one that leaves, and vote for what it plays, do so until
-it is gone; then they turn to the one that came, and their votes come in as slowly.
+phases; votes pass evenly. Voices that are to hear another one from now on, because the one that led has gone or a new
+one leads, first let go of what was heard; then they turn round, and their votes come in as slowly.
 """
 
 from __future__ import annotations
@@ -69,8 +69,8 @@ class Crossfade:
         """What was played last."""
         self._was = Mix.solo(slots + 1, channels)
         self._share = self._step = 1.0
-        self._held = False
-        """Whether voices still listen to the one that leaves."""
+        self._held, self._turned = False, False
+        """Whether voices still hear what they heard before; whether these have turned round."""
 
     @property
     def over(self) -> bool:
@@ -88,6 +88,7 @@ class Crossfade:
         """Voices have changed: be `frames` samples on the way from what is played now."""
         self._was.assign(self.mix)
         self._share, self._step, self._held = 0.0, min(1.0, BLOCK / max(1, frames)), False
+        self._turned = False
 
     def towards(self, target: Mix) -> None:
         """Make `mix` the next block's on the way to `target`, which is for the slots."""
@@ -113,11 +114,14 @@ class Crossfade:
         if self.over and self._held:
             self._was.assign(self.mix)
             self._was.gains[self.spare] = 0
-            self._share, self._held = self._step, False
+            self._share, self._held, self._turned = self._step, False, True
 
     def _keep_listeners(self) -> None:
-        """Whoever need not be heard goes on listening to the leaver while that one is."""
-        silent = ~(self.mix.gains.any(axis=1) | self._was.gains.any(axis=1))
-        listening = silent & (self._was.history == self.spare) & self._was.gains[self.spare].any()
-        self.mix.history[listening] = self.spare
-        self._held = self._held or bool(listening.any())
+        """Whoever is heard, or votes for what is heard, goes on hearing the same until that has faded out."""
+        if self._turned:
+            return
+        was_silent, silent = (~mix.gains.any(axis=1) for mix in (self._was, self.mix))
+        alone = was_silent & (self._was.history == np.arange(self.spare + 1))
+        kept = (self._was.history != self.mix.history) & ~alone & ~(was_silent & ~silent)
+        self.mix.history[kept] = self._was.history[kept]
+        self._held = self._held or bool(kept.any())

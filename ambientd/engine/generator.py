@@ -257,7 +257,7 @@ class Generator:
             try:
                 self._loaded.put((order, self._make(order)))
             except AmbientdError as error:
-                self._loaded.put((order, error))
+                self._loaded.put((order, error.with_traceback(None)))  # its frames hold what was loaded
             del order  # it may hold a voice, which would stay until the next order comes
 
     def _order(self, config: SlotConfig, now: bool = False, ticket: int | None = None) -> Order:

@@ -6,6 +6,7 @@ Voices are made and primed on a loading thread and then belong to the render thr
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from weakref import WeakValueDictionary
 
@@ -209,18 +210,20 @@ class VoiceLoader:
 
     def load(self, path: Path, seed: int) -> Voice:
         """A primed voice. Raises CheckpointError."""
-        checkpoint, packed, _ = self.read(path)
+        checkpoint, packed = self.read(path, lambda *_: None)
         return open_voice(checkpoint, seed, packed)
 
-    def read(self, path: Path) -> tuple[Checkpoint, PackedNetwork, bool]:
-        """A checkpoint, its weights as the kernel wants them, and whether a voice has those already."""
+    def read(self, path: Path, check: Callable[[Checkpoint, PackedNetwork], None]) -> tuple[Checkpoint, PackedNetwork]:
+        """A checkpoint, and its weights as the kernel wants them. check: called with those that no voice has yet."""
         checkpoint = load(path)
         found = path.stat()
         key = (path.resolve(), found.st_mtime_ns, found.st_size)
-        shared = self._shared.get(key)
-        packed = shared or pack(checkpoint, self._format)
-        self._shared[key] = packed
-        return checkpoint, packed, shared is not None
+        packed = self._shared.get(key)
+        if packed is None:
+            packed = pack(checkpoint, self._format)
+            check(checkpoint, packed)
+            self._shared[key] = packed
+        return checkpoint, packed
 
 
 def choose_prime(primes: Tokens, seed: int, context: int) -> Tokens:

@@ -12,7 +12,7 @@ from ambientd.engine.kernels.plan import WINDOW
 from ambientd.engine.recent import Recent, requantised
 from ambientd.engine.voice import MAX_PRIME, VoiceLoader, pack
 from ambientd.errors import CheckpointError
-from ambientd.samplernn.checkpoint import Forecast
+from ambientd.samplernn.checkpoint import Forecast, save
 from ambientd.samplernn.quantize import decode
 from ambientd.types import BLOCK
 
@@ -40,6 +40,17 @@ def test_a_model_that_computes_no_numbers_is_refused(make_checkpoint):
     tensors = dict(checkpoint.tensors) | {"sample.output.weight": np.full((256, 24), 3e38, np.float32)}
     with pytest.raises(CheckpointError, match="is no number"):
         verify(replace(checkpoint, tensors=tensors), pack(replace(checkpoint, tensors=tensors)))
+
+
+def test_what_was_refused_once_is_refused_again(tmp_path, make_checkpoint):
+    checkpoint, path, loader = make_checkpoint(), tmp_path / "wild.safetensors", VoiceLoader()
+    tensors = dict(checkpoint.tensors) | {"sample.output.weight": np.full((256, 24), 3e38, np.float32)}
+    save(path, checkpoint.card, tensors, checkpoint.prime, half=False)
+    errors = []
+    for _ in range(2):  # the first error, while it is kept, keeps alive what was loaded
+        with pytest.raises(CheckpointError, match="no number") as caught:
+            admit(loader, path, 1, 0, None)
+        errors.append(caught.value)
 
 
 def test_a_model_that_is_too_large_is_refused_before_it_is_read(make_checkpoint):

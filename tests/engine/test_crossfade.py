@@ -137,6 +137,22 @@ def test_who_listens_to_the_one_that_leaves_turns_round_when_it_has_gone(make_en
     assert not engine.changing
 
 
+def test_who_led_fades_out_on_its_own_music_when_another_one_leads(make_engine, voice):
+    engine, steady = make_engine(), make_engine()
+    for each in (engine, steady):
+        each.place(1, voice(1))
+        render(each, solo(1), 3)
+    engine.place(0, voice(2), FADE)
+    both, old = render(engine, blend(), 4), render(steady, solo(1), 4)
+    assert engine.mix.history[:2].tolist() == [0, 1]
+    np.testing.assert_allclose(both[:32], old[:32], atol=0.02)
+    assert 0.3 < engine.mix.gains[1, 0] < 0.9
+    render(engine, blend(), 14)
+    assert engine.mix.history[:2].tolist() == [0, 0]
+    assert engine.mix.gains[:2, 0].tolist() == [1, 0]
+    assert engine.mix.logits[0, 1] == 0.5
+
+
 def test_the_next_one_waits_for_the_spare_place(make_engine, voice):
     engine = make_engine(1, 2)
     render(engine, solo(0, 1), 2)
