@@ -3,7 +3,7 @@
 BIN := .venv/bin
 SETUP := pyproject.toml constraints.txt scripts/install.sh
 
-.PHONY: run test check format bench live-set install clean
+.PHONY: run test check format docs bench live-set install clean
 
 run: install
 	$(BIN)/ambientd run
@@ -22,6 +22,9 @@ check: .venv/.installed-dev
 format: .venv/.installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: .venv/.installed
+	$(BIN)/python scripts/hook_docs.py
 
 bench: install
 	$(BIN)/ambientd bench engine

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import click
 from ambientd import __version__
 from ambientd.errors import AmbientdError
 from ambientd.options import Several
+from ambientd.presets.commands import dayparts, preset
 from ambientd.samplernn.foreign_command import import_model
 
 if TYPE_CHECKING:
@@ -66,7 +68,8 @@ def main() -> None:
 @main.command()
 @click.argument("config", required=False, type=click.Path(path_type=Path))
 @click.option("--set", "sets", cls=Several, metavar="KEY=VALUE...", help="Change the configuration: osc.port=7771")
-def run(config: Path | None, sets: tuple[str, ...]) -> None:
+@click.option("--reload", is_flag=True, help="Take in plugin files that change meanwhile, each tried aside first.")
+def run(config: Path | None, sets: tuple[str, ...], reload: bool) -> None:
     """Play, until Ctrl-C.
 
     CONFIG is a TOML file; without one the defaults play the library's first models.
@@ -74,7 +77,7 @@ def run(config: Path | None, sets: tuple[str, ...]) -> None:
     from ambientd.config import load
     from ambientd.daemon import Daemon
 
-    sys.exit(Daemon(load(config, sets), _say).run())
+    sys.exit(Daemon(load(config, (*sets, *["reload=true"] * reload)), _say).run())
 
 
 @main.command()
@@ -111,28 +114,55 @@ def devices(as_json: bool) -> None:
     _show(found, ("index", "name", "host", "channels", "sample_rate", "default"), as_json)
 
 
+main.add_command(preset)
+main.add_command(dayparts)
+
+
 @main.group()
 def plugins() -> None:
-    """See which plugins there are."""
+    """See which plugins there are, and begin one."""
 
 
 @plugins.command("list")
 @as_json
 def list_plugins(as_json: bool) -> None:
-    """List the plugins, what became of each, and what it brings."""
-    found = [
-        {
-            "name": plugin.name,
-            "origin": plugin.origin,
-            "state": plugin.state.value,
-            "reason": plugin.reason,
-            "mashups": plugin.mashups,
-            "sinks": plugin.sinks,
-            "commands": plugin.commands,
-        }
-        for plugin in _commands().load_plugins().found
-    ]
-    _show(found, ("name", "state", "mashups", "sinks", "commands", "reason"), as_json)
+    """List the plugins: where each comes from, what became of it and why, and what it brings.
+
+    While the daemon runs, the states are what it says of its own.
+    """
+    from ambientd.errors import DaemonError
+    from ambientd.ipc.runtime import ask_status
+
+    rows = [plugin.describe() for plugin in _commands().load_plugins().found]
+    with contextlib.suppress(DaemonError):
+        rows = _as_it_runs(rows, ask_status()["plugins"])
+    _show(rows, ("name", "origin", "state", "mashups", "sinks", "commands", "reason"), as_json)
+
+
+@plugins.command("new")
+@click.argument("name")
+@click.option("--out", type=click.Path(path_type=Path), help="A folder.  [default: your plugin folder]")
+def new_plugin(name: str, out: Path | None) -> None:
+    """Write a mashup that works, and its test, to make your own of.
+
+    NAME is what `mashup.name` and `/ambientd/mashup/select` will call it.
+    """
+    from ambientd.plugin_new import write_plugin
+    from ambientd.plugin_sources import user_folder
+
+    plugin, test = write_plugin(name, out or user_folder(), _commands().load_plugins())
+    click.echo(f"{plugin}\n{test}")
+    if out and out.resolve() != user_folder().resolve():
+        click.echo(f"To play it, put {plugin.name} into {user_folder()}.", err=True)
+    click.echo(f"Hear it change as you write: ambientd run --reload --set mashup.name={name}", err=True)
+
+
+def _as_it_runs(rows: list[dict[str, Any]], running: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The daemon's own rows with the commands, which only the command line knows, and what it has not seen yet."""
+    here = {(row["name"], row["place"]): row for row in rows}
+    merged = [row | {"commands": here.pop((row["name"], row["place"]), row)["commands"]} for row in running]
+    unknown = "the running daemon has not taken it in: start it again, or with --reload"
+    return [*merged, *(row | {"state": "not running", "reason": row["reason"] or unknown} for row in here.values())]
 
 
 @main.group()
@@ -232,7 +262,8 @@ def _cell(value: Any) -> str:
 
 
 def _print_status(status: dict[str, Any]) -> None:
-    """Processes and slots as tables, all else as facts."""
+    """Processes and slots as tables, all else as facts; of the plugins, what `plugins list` does not tell better."""
+    status["plugins at fault"] = [p["name"] for p in status.pop("plugins", []) if p["reason"]]
     for part in ("processes", "slots", "loading", "refused", "sinks"):
         rows = status.pop(part, [])
         if rows:

@@ -18,6 +18,9 @@ from ambientd.errors import ConfigError
 from ambientd.parameters import SLOT_PARAMETERS, VOLUME
 from ambientd.plugin import StrictModel
 
+LARGEST_FILE = 1 << 20
+"""Bytes."""
+
 _GAIN, _PAN, _TEMPERATURE, _STRETCH, _FREEZE, _CHAOS = SLOT_PARAMETERS
 
 
@@ -83,10 +86,12 @@ class Engine(StrictModel):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "int8", "bf16", "fp32"] = "auto"
     """Of the models' arithmetic: int8 is fastest and what auto takes, fp32 is exact and six times slower."""
-    memory_limit_mb: int = Field(4096, ge=256)
-    """The generator is stopped and started again rather than let to eat more."""
+    memory_limit_mb: int = Field(4096, ge=512)
+    """The generator ends and starts again rather than eat more; without its mashup, where that was the eater."""
     seed: int | None = Field(None, ge=0, lt=2**63)
     """Repeats a performance; by default every start is different."""
+    level_voices: bool = True
+    """Loud albums are turned down and soft ones up, by 12 dB at most, so that all play at about -20 dBFS (RMS)."""
 
     @field_validator("device")
     @classmethod
@@ -115,6 +120,14 @@ class Osc(StrictModel):
     """Answers also go to this port of the sender's machine, for surfaces that listen elsewhere."""
 
 
+class Replay(StrictModel):
+    """The log that `ambientd replay` renders again from."""
+
+    enabled: bool = True
+    limit_mb: int = Field(512, ge=32)
+    """Of all performances together; the oldest go."""
+
+
 class Config(StrictModel):
     """Everything `ambientd run` can be told."""
 
@@ -127,11 +140,16 @@ class Config(StrictModel):
     engine: Engine = Engine()
     loading: Loading = Loading()
     osc: Osc = Osc()
+    replay: Replay = Replay()
     sinks: list[Sink] = []
+    dayparts: Path | None = None
+    """A score of presets and loudness by the time of day (docs/presets.md)."""
     autoplay: bool = True
     """Play at once, rather than wait for `/ambientd/play`."""
     volume: float = Field(VOLUME.default, ge=VOLUME.low, le=VOLUME.high)
     """A factor of amplitude."""
+    reload: bool = False
+    """Take in plugin files that change while the music plays, each tried in a process of its own first."""
     max_slots: Annotated[int, Field(ge=1, le=64)] = 8
 
     @model_validator(mode="after")
@@ -149,7 +167,7 @@ def load(path: Path | None = None, sets: Sequence[str] = ()) -> Config:
 
     A value is TOML (`0.5`, `[1, 2]`, `"text"`), else plain text. Raises ConfigError.
     """
-    values = _read(path) if path else {}
+    values = read(path) if path else {}
     for text in sets:
         _apply(values, text)
     source = f"{path}" if path else "the configuration"
@@ -167,12 +185,17 @@ def validate(model: type[Section], values: Mapping[str, Any], source: str, prefi
         raise _explain(model, error, source, prefix) from None
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read(path: Path, most: int = LARGEST_FILE) -> dict[str, Any]:
+    """What the TOML file at `path` says, as it stands there. Raises ConfigError; most: bytes that it may have."""
     try:
-        return tomllib.loads(path.read_text("utf-8"))
+        with path.open("rb") as file:
+            text = file.read(most + 1)
+        if len(text) > most:
+            raise ConfigError(f"{path} is larger than {most} bytes", "Is it the right file?")
+        return tomllib.loads(text.decode("utf-8"))
     except OSError as error:
         raise ConfigError(f"{path} cannot be read ({error.strerror})", "Name a file that exists") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError(f"{path} is not TOML: {error}", "See https://toml.io") from None
 
 

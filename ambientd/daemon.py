@@ -22,13 +22,19 @@ from ambientd.audio.player import PlayerConfig, PlayerStatus
 from ambientd.config import Config
 from ambientd.control.osc import OscServer
 from ambientd.engine.generator_config import MODULE as GENERATOR
-from ambientd.engine.generator_config import GeneratorConfig, GeneratorStatus, SlotConfig
+from ambientd.engine.generator_config import GeneratorConfig, GeneratorStatus, MashupState, SlotConfig
+from ambientd.engine.journal_files import new_log
 from ambientd.errors import UsageError
 from ambientd.ipc.child import Child, Message
 from ambientd.ipc.runtime import status_socket_path
 from ambientd.live_slots import LiveSlots, Tell
-from ambientd.parameters import SLOT_PARAMETERS, Parameter, ParameterTable, builtin_parameters, mashup_parameters
+from ambientd.mashup_desk import MashupDesk
+from ambientd.mashup_record import LiveState
+from ambientd.parameters import SLOT_PARAMETERS, VOLUME, Parameter, ParameterTable, builtin_parameters
 from ambientd.plugin_manager import Plugins
+from ambientd.plugin_sources import user_folder
+from ambientd.presets.desk import PresetDesk
+from ambientd.presets.runner import DayParts
 from ambientd.shared_state import SharedState
 from ambientd.sink_threads import SinkThread
 from ambientd.slots import find_slots
@@ -40,6 +46,8 @@ STOP_FADE_SECONDS = 1.0
 PLAY_FADE_SECONDS = 2.0
 SEED_STRIDE = 1_000_003
 """Added to the seeds with each restart of the generator."""
+SPARE_CELLS = 512
+"""For parameters that plugins bring while the music plays."""
 DEVICE_ATTEMPTS = 3
 """Players that may die before their first word until the next one is told to do without a device."""
 
@@ -50,27 +58,30 @@ class Daemon:
     def __init__(self, config: Config, say: Callable[[str], None]) -> None:
         self.config, self._say = config, say
         self.plugins = Plugins.discover()
-        self.slots = LiveSlots(find_slots(config, say), config, self._command)
+        self.slots = LiveSlots(find_slots(config, say), config, self._tell_generator)
         self.sample_rate = self.slots.sample_rate
-        self.mashup = config.mashup.name
         self.output: Message = {}
         self.shed: list[str] = []
         """What the generator does without because the machine is too slow for it."""
-        self._mashup_options = self._check_mashups()
+        self.mashups = MashupDesk(config, self.plugins, self._tell_generator, say)
         self._sink_configs = self._check_sinks()
         self._started = time.monotonic()
         self._rest_at: float | None = None
         self._selector = selectors.DefaultSelector()
 
-        knobs = self._all_knobs()
-        self.shared = SharedState(config, self.sample_rate, len(knobs), say)
+        knobs = [*builtin_parameters(config.max_slots), *self.mashups.knobs()]
+        self.shared = SharedState(config, self.sample_rate, len(knobs) + SPARE_CELLS, say)
         self.shared.control[PlayerControl.VOLUME] = config.volume
         self.shared.control[PlayerControl.PLAYING] = float(config.autoplay)
         self.parameters = self._make_parameters(knobs)
+        self.parameters.listen(self._parameter_changed)
+        self.presets = PresetDesk(self)
+        self.day_parts = DayParts(config.dayparts.expanduser(), self.presets, say) if config.dayparts else None
         self.socket = StatusSocket(status_socket_path(), self.info)
         self.osc = OscServer(config.osc, self) if config.osc.enabled else None
         self.player = self._make_player()
         self.generator = self._make_generator()
+        self.reloader = self.mashups.reloader(user_folder()) if config.reload else None
         self.sinks: list[SinkThread] = []
 
     def run(self) -> int:
@@ -98,6 +109,11 @@ class Daemon:
             self._generator_said(event)
         self.player.watch()
         self.generator.watch()
+        if self.reloader:
+            self.reloader.turn()
+        self.presets.turn()
+        if self.day_parts and self.day_parts.turn():
+            self._set_volume()
 
     # What OSC (and later MIDI and the web) may ask for; see control.osc.Instrument.
 
@@ -124,7 +140,10 @@ class Daemon:
             ],
             "loading": self.slots.loading,
             "refused": list(self.slots.refused),
-            "mashup": self.mashup,
+            "mashup": self.mashups.selected,
+            "plugins": self.mashups.rows(),
+            "preset": self.presets.info(),
+            "day_parts": self.day_parts.info() if self.day_parts else None,
             "playing": self.shared.control[PlayerControl.PLAYING] > 0,
             "panic": self.shared.control[PlayerControl.PANIC] > 0,
             "output": self.output,
@@ -156,19 +175,20 @@ class Daemon:
 
     def select_mashup(self, name: str) -> None:
         """Let another mashup decide. Raises PluginError when there is none of that name."""
-        self.plugins.mashup(name)
-        self.mashup = name
-        self.parameters.point("mashup", f"mashup/{name}")
-        if self.generator.child:
-            self.generator.child.send({"cmd": "select", "name": name, "options": self._mashup_options[name]})
+        self.mashups.select(name)
 
     def reprime(self, slot: int, seed: int | None = None) -> None:
         """Let a slot's voice start over from a piece of its album, with this seed or one of its own making."""
         if slot not in (s.number for s in self.slots):
             raise UsageError(f"slot {slot} is empty", "Only a voice can start over")
+        seeded = {} if seed is None else {"seed": seed}
+        self._tell_generator({"cmd": "reprime", "slot": slot - 1, **seeded})
+
+    def _tell_generator(self, command: Message) -> bool:
+        """False where there is no generator at the moment."""
         if self.generator.child:
-            seeded = {} if seed is None else {"seed": seed}
-            self.generator.child.send({"cmd": "reprime", "slot": slot - 1, **seeded})
+            self.generator.child.send(command)
+        return self.generator.child is not None
 
     def load(self, slot: int, id: str, prime: str | None, tell: Tell) -> None:
         """Let a model of the library come into a slot, numbered from 1. See `LiveSlots.load`."""
@@ -178,23 +198,49 @@ class Daemon:
         """Let a slot's voice go."""
         self.slots.unload(slot, tell)
 
-    def _command(self, command: Message) -> bool:
-        """Send it to the generator; False when there is none at the moment."""
-        if self.generator.child:
-            self.generator.child.send(command)
-        return self.generator.child is not None
+    # What presets recall; see presets.desk.Stage.
+
+    @property
+    def mashup(self) -> str:
+        """The selected one's name."""
+        return self.mashups.selected
+
+    @property
+    def mashup_names(self) -> list[str]:
+        """Of all that can be selected."""
+        return list(self.plugins.mashups)
+
+    @property
+    def max_slots(self) -> int:
+        return self.config.max_slots
+
+    @property
+    def models(self) -> dict[int, str]:
+        """By the number of the slot they are in, or on their way to."""
+        return self.slots.models
+
+    def check_model(self, id: str) -> None:
+        """Raises CheckpointError where the library has no such model, or one that cannot play with the others."""
+        self.slots.check_model(id)
+
+    def check_slot(self, slot: int) -> None:
+        """Raises UsageError where that slot cannot change now."""
+        self.slots.check_slot(slot)
+
+    def change_slot(self, slot: int, id: str) -> None:
+        """Let a model of the library come into a slot, or with an empty id the present one go."""
+        if not id and set(self.models) == {slot}:
+            raise UsageError(f"slot {slot} holds the only voice", "Load another one first")
+        if id:
+            self.slots.load(slot, id, None, _tell_nobody)
+        else:
+            self.slots.unload(slot, _tell_nobody)
 
     def _fade_to(self, playing: int, seconds: float) -> None:
         self.shared.control[PlayerControl.FADE_SECONDS] = seconds
         self.shared.control[PlayerControl.PLAYING] = float(playing)
 
     # Starting
-
-    def _check_mashups(self) -> dict[str, dict[str, Any]]:
-        """Each mashup's options; the configured one's are checked, with the file's key in the message."""
-        chosen = self.plugins.mashup(self.config.mashup.name)
-        configuration.validate(chosen.Config, self.config.mashup.options, "the configuration", "mashup")
-        return {name: self.config.mashup.options if name == self.mashup else {} for name in self.plugins.mashups}
 
     def _check_sinks(self) -> list[tuple[str, Any]]:
         return [
@@ -207,31 +253,23 @@ class Daemon:
             for index, sink in enumerate(self.config.sinks)
         ]
 
-    def _all_knobs(self) -> list[Parameter]:
-        """Every knob there can be: indices never change, so that the generator reads them from shared cells."""
-        knobs = list(builtin_parameters(self.config.max_slots))
-        for name, mashup in self.plugins.mashups.items():
-            knobs += mashup_parameters(name, mashup.parameters)
-        return knobs
-
     def _make_parameters(self, knobs: list[Parameter]) -> ParameterTable:
         """The table, at the values that the configuration asks for."""
         table = ParameterTable(knobs, self.shared.parameters)
-        table.point("mashup", f"mashup/{self.mashup}")
-        table.listen(self._parameter_changed)
         table.set_value("volume", self.config.volume)
         for number, slot in enumerate(self.config.slots, 1):
             for parameter in SLOT_PARAMETERS:
                 table.set_value(f"slot/{number}/{parameter.id}", getattr(slot, parameter.id))
-        for name, mashup in self.plugins.mashups.items():
-            options = mashup.Config.model_validate(self._mashup_options[name])
-            for id, value in mashup.initial_values(options).items():
-                table.set_value(f"mashup/{name}/{id}", value)
+        self.mashups.use(table)
         return table
 
     def _parameter_changed(self, parameter: Parameter, value: float) -> None:
         if parameter.id == "volume":
-            self.shared.control[PlayerControl.VOLUME] = value
+            self._set_volume()
+
+    def _set_volume(self) -> None:
+        ceiling = self.day_parts.ceiling if self.day_parts else VOLUME.high
+        self.shared.control[PlayerControl.VOLUME] = min(self.parameters.get("volume"), ceiling)
 
     def _make_player(self) -> Supervised:
         status = self.shared.player
@@ -254,6 +292,7 @@ class Daemon:
             grace=180.0,  # the very first start compiles the kernels
             patience=3.0,
             report=self._say,
+            lost=self._generator_lost,
         )
 
     def _spawn_player(self) -> Child:
@@ -288,6 +327,7 @@ class Daemon:
 
     def _spawn_generator(self) -> Child:
         self.slots.restarted()
+        mashup = self.mashups.for_new_generator(self.shared.generator)
         config = GeneratorConfig(
             # Another seed each time, or a restart would play the same minutes again.
             slots=[
@@ -297,8 +337,8 @@ class Daemon:
             max_slots=self.config.max_slots,
             sample_rate=self.sample_rate,
             channels=self.config.audio.channels,
-            mashup=self.mashup,
-            mashup_options=self._mashup_options[self.mashup],
+            mashup=mashup,
+            mashup_options=self.mashups.options_of(mashup),
             ring_fd=self.shared.ring_segment.fd,
             ring_frames=self.shared.ring_frames,
             values_fd=self.shared.parameter_segment.fd,
@@ -306,7 +346,11 @@ class Daemon:
             status_fd=self.shared.generator_segment.fd,
             precision=self.config.engine.precision,
             memory_limit_mb=self.config.engine.memory_limit_mb,
+            level_voices=self.config.engine.level_voices,
             fade=self.config.loading.fade,
+            plugin_files=self.plugins.files,
+            log_folder=str(new_log()) if self.config.replay.enabled else "",
+            log_limit_mb=self.config.replay.limit_mb,
         )
         return Child.spawn(GENERATOR, config.to_json(), config.fds)
 
@@ -322,7 +366,7 @@ class Daemon:
         for slot in self.slots:
             album = slot.card.album
             self._say(f"  slot {slot.number}   {slot.id}: {album.title}, {album.artist} ({album.licence})")
-        self._say(f"  mashup   {self.mashup}")
+        self._say(f"  mashup   {self.mashups.selected}")
         if self.osc:
             self._say(f"  osc      {self.osc.host}:{self.osc.port}")
 
@@ -359,8 +403,13 @@ class Daemon:
                 self._say("this machine is too slow even for the rest; the bed helps out. Play smaller models")
         elif kind == "notice":
             self._say(f"generator: {event['what']}")
-        elif kind == "mashup" and event["state"] != "running":
-            self._say(f"mashup {event['name']}: {event['state']}, {event['reason']}")
+        elif kind == "mashup":
+            self.mashups.heard(event["name"], LiveState(MashupState(event["state"]), event["reason"]))
+
+    def _generator_lost(self, returncode: int | None) -> None:
+        for event in self.generator.events():
+            self._generator_said(event)
+        self.mashups.generator_lost(returncode, self.shared.generator)
 
     def _process(self, supervised: Supervised) -> dict[str, Any]:
         return {
@@ -400,6 +449,8 @@ class Daemon:
         return not playing or time.monotonic() >= self._rest_at
 
     def _stop(self) -> None:
+        if self.reloader:
+            self.reloader.close()
         for sink in self.sinks:
             sink.stop()
         self.generator.stop()
@@ -407,3 +458,7 @@ class Daemon:
         if self.osc:
             self.osc.close()
         self.socket.close()
+
+
+def _tell_nobody(address: str, values: tuple[Any, ...]) -> None:
+    """Whoever recalls a preset does not wait for what comes of it; `ambientd status` knows."""

@@ -23,8 +23,9 @@ hookspec = pluggy.HookspecMarker(PROJECT)
 def register_mashups() -> Iterable[type[Mashup]]:
     """Return the plugin's mashups: classes derived from `ambientd.plugin.Mashup`, each with a `name`.
 
-    Main thread, once in each process that plays, before any sound. The classes' own methods say which
-    thread they run on and give the shapes of a `Mix`.
+    Main thread, once in each process that plays, before any sound; with `--reload` again when the file has
+    changed, in the generator on a thread that nobody waits for. The classes' own methods say which thread they
+    run on, and `Mix` gives the shapes.
     """
     raise NotImplementedError
 

@@ -10,7 +10,7 @@ from itertools import count
 from typing import Any
 
 from ambientd.config import Config
-from ambientd.errors import AmbientdError, CheckpointError, UsageError
+from ambientd.errors import AmbientdError, UsageError
 from ambientd.slots import MEASURED, LoadedSlot, open_slot
 
 Tell = Callable[[str, tuple[Any, ...]], None]
@@ -36,7 +36,8 @@ class LiveSlots:
     """The loaded slots, by number. send: hands the generator a command; False when there is no generator."""
 
     def __init__(self, slots: Sequence[LoadedSlot], config: Config, send: Callable[[dict[str, Any]], bool]) -> None:
-        self.sample_rate = slots[0].card.sample_rate
+        self._first = slots[0]
+        self.sample_rate = self._first.card.sample_rate
         self.refused: deque[dict[str, Any]] = deque(maxlen=REFUSALS)
         self._slots = {slot.number: slot for slot in slots}
         self._config, self._send = config, send
@@ -53,6 +54,12 @@ class LiveSlots:
         waiting = (pending for pending in self._pending.values() if not pending.done)
         return [{"slot": p.number, "id": p.slot.id} for p in waiting if p.slot]
 
+    @property
+    def models(self) -> dict[int, str]:
+        """By the number of the slot that they are in, or on their way to."""
+        coming = {slot["slot"]: slot["id"] for slot in self.loading}
+        return {slot.number: slot.id for slot in self} | coming
+
     def load(self, number: int, id: str, prime: str | None, tell: Tell) -> None:
         """Let the library's model `id` come into slot `number`, in place of whoever is there.
 
@@ -60,16 +67,11 @@ class LiveSlots:
         Raises AmbientdError when that is refused at once; later refusals reach `tell` as `error`, address, reason.
         """
         try:
-            self._check(number)
+            self.check_slot(number)
             if prime not in (None, "own", "now"):
                 raise UsageError(f"a voice is primed from its own album or from what sounds now, not {prime!r}")
             ticket = next(self._tickets)
-            slot = open_slot(number, id, self._seed + number + SEEDS_APART * ticket)
-            if slot.card.sample_rate != self.sample_rate:
-                raise CheckpointError(
-                    f"{id} runs at {slot.card.sample_rate} Hz, and what plays at {self.sample_rate} Hz",
-                    "Play models of one sample rate together",
-                )
+            slot = open_slot(number, id, self._seed + number + SEEDS_APART * ticket, self._first)
         except AmbientdError as error:
             self._refuse(number, id, str(error))
             raise
@@ -78,7 +80,7 @@ class LiveSlots:
 
     def unload(self, number: int, tell: Tell) -> None:
         """Let the voice in slot `number` go."""
-        self._check(number)
+        self.check_slot(number)
         if number not in self._slots:
             raise UsageError(f"slot {number} is empty")
         self._ask(next(self._tickets), Pending(number, None, tell), {"cmd": "unload"})
@@ -105,7 +107,12 @@ class LiveSlots:
                 self._give_up(pending, "the generator had to be started again meanwhile")
         self._pending.clear()
 
-    def _check(self, number: int) -> None:
+    def check_model(self, id: str) -> None:
+        """Raises CheckpointError where the library has no such model, or one that cannot play with the others."""
+        open_slot(self._first.number, id, 0, self._first)
+
+    def check_slot(self, number: int) -> None:
+        """Raises UsageError where there is no such slot, or it is about to change."""
         if not 1 <= number <= self._config.max_slots:
             raise UsageError(f"there is no slot {number}", f"Slots are numbered 1 to {self._config.max_slots}")
         if any(pending.number == number and not pending.done for pending in self._pending.values()):

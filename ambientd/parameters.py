@@ -108,47 +108,66 @@ class Cells(Protocol):
 Listener = Callable[[Parameter, float], None]
 
 
+@dataclass(frozen=True)
+class TreeChange:
+    """What became of the parameters, by id. changed: another range, warp, unit or description under the same id."""
+
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        parts = {"added": self.added, "removed": self.removed, "changed": self.changed}
+        return "; ".join(f"{word} {', '.join(ids)}" for word, ids in parts.items() if ids)
+
+
+TreeListener = Callable[[TreeChange], None]
+
+
 class ParameterTable:
     """Every parameter's value, in its own unit. Supervisor; one thread.
 
-    Cell `index(id)` of `cells` holds a parameter's value, so that another process can read it; indices
-    never change. Values beyond a parameter's range are held at its end; NaN, infinities and unknown ids
-    raise RejectedValue and change nothing.
+    Cell `index(id)` of `cells` holds a parameter's value, so that another process can read it; an id keeps
+    its cell for good, also while it is not defined. Values beyond a parameter's range are held at its end; NaN,
+    infinities and unknown ids raise RejectedValue and change nothing.
     """
 
     def __init__(self, parameters: Iterable[Parameter], cells: Cells | None = None) -> None:
         """cells: at least as many as parameters, overwritten with the defaults; by default the table's own."""
-        self._parameters = tuple(parameters)
-        self._index = {parameter.id: index for index, parameter in enumerate(self._parameters)}
-        if len(self._index) < len(self._parameters):
-            ids = [parameter.id for parameter in self._parameters]
+        listed = tuple(parameters)
+        self._parameters = {parameter.id: parameter for parameter in listed}
+        if len(self._parameters) < len(listed):
+            ids = [parameter.id for parameter in listed]
             raise PluginError(f"parameter {next(i for i in ids if ids.count(i) > 1)!r} is defined twice")
-        self._cells: Cells = array("d", bytes(8 * len(self._parameters))) if cells is None else cells
-        if len(self._cells) < len(self._parameters):
-            raise ValueError(f"{len(self._cells)} cells for {len(self._parameters)} parameters")
+        self._index = {id: index for index, id in enumerate(self._parameters)}
+        self._cells: Cells = array("d", bytes(8 * len(listed))) if cells is None else cells
+        if len(self._cells) < len(listed):
+            raise ValueError(f"{len(self._cells)} cells for {len(listed)} parameters")
         self._aliases: dict[str, str] = {}
         self._listeners: list[Listener] = []
-        for index, parameter in enumerate(self._parameters):
-            self._cells[index] = parameter.default
+        self._tree_listeners: list[TreeListener] = []
+        for parameter in listed:
+            self._cells[self._index[parameter.id]] = parameter.default
 
     def __len__(self) -> int:
         return len(self._parameters)
 
     def __iter__(self) -> Iterator[Parameter]:
-        return iter(self._parameters)
+        return iter(self._parameters.values())
 
     def __contains__(self, id: str) -> bool:
-        return self._resolve(id) in self._index
+        return self._resolve(id) in self._parameters
 
     def parameter(self, id: str) -> Parameter:
-        return self._parameters[self.index(id)]
+        """Raises RejectedValue when there is none."""
+        try:
+            return self._parameters[self._resolve(id)]
+        except KeyError:
+            raise RejectedValue(f"there is no parameter {id!r}") from None
 
     def index(self, id: str) -> int:
         """The cell that holds parameter `id`. Raises RejectedValue when there is none."""
-        try:
-            return self._index[self._resolve(id)]
-        except KeyError:
-            raise RejectedValue(f"there is no parameter {id!r}") from None
+        return self._index[self.parameter(id).id]
 
     def get(self, id: str) -> float:
         """The value in the parameter's own unit."""
@@ -159,8 +178,8 @@ class ParameterTable:
 
     def set_value(self, id: str, value: float) -> None:
         """Set a value in the parameter's own unit."""
-        index = self.index(id)
-        parameter = self._parameters[index]
+        parameter = self.parameter(id)
+        index = self._index[parameter.id]
         if not math.isfinite(value):
             raise RejectedValue(f"{value} is no value for {id!r}")
         value = parameter.clamp(float(value))
@@ -184,12 +203,42 @@ class ParameterTable:
         """
         self._aliases[prefix] = target
 
+    def redefine(self, prefix: str, parameters: Iterable[Parameter]) -> TreeChange:
+        """Let `parameters` be all that there are below `prefix`/, and tell the tree's listeners what changed.
+
+        What stays keeps its value, held within its range; what is new has its default. Raises PluginError, with
+        nothing changed, when there are no cells left.
+        """
+        before = {id: p for id, p in self._parameters.items() if id.startswith(f"{prefix}/")}
+        after = {parameter.id: parameter for parameter in parameters}
+        fresh = [id for id in after if id not in self._index]
+        if len(self._index) + len(fresh) > len(self._cells):
+            raise PluginError(f"there is no room for {len(fresh)} more parameters", "Start ambientd again")
+        change = TreeChange(
+            added=tuple(id for id in after if id not in before),
+            removed=tuple(id for id in before if id not in after),
+            changed=tuple(id for id in after if id in before and after[id] != before[id]),
+        )
+        self._index |= {id: index for index, id in enumerate(fresh, len(self._index))}
+        self._parameters = {id: p for id, p in self._parameters.items() if id not in before} | after
+        for id, parameter in after.items():
+            index = self._index[id]
+            self._cells[index] = parameter.default if id not in before else parameter.clamp(self._cells[index])
+        if change != TreeChange():
+            for listener in self._tree_listeners:
+                listener(change)
+        return change
+
+    def listen_to_tree(self, listener: TreeListener) -> None:
+        """Call `listener(change)` after parameters have come, gone or changed, in the thread that did it."""
+        self._tree_listeners.append(listener)
+
     def listen(self, listener: Listener) -> None:
         """Call `listener(parameter, value)` after each change, in the thread that made it."""
         self._listeners.append(listener)
 
     def _resolve(self, id: str) -> str:
-        if id in self._index:
+        if id in self._parameters:
             return id
         prefix, _, rest = id.partition("/")
         return f"{self._aliases[prefix]}/{rest}" if prefix in self._aliases else id

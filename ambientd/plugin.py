@@ -51,6 +51,8 @@ class StrictModel(BaseModel):
 class Mashup(ABC):
     """Decides how the voices blend, once per block, on the generator's conductor thread.
 
+    It is made, and dry-run once, on a thread that nobody waits for; it has five seconds to come up.
+
     name: what `/ambientd/mashup/select` and `mashup.name` call it.
     parameters: ids without the `mashup/` prefix; they become OSC, MIDI and web controls by themselves.
     """

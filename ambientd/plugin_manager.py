@@ -7,16 +7,12 @@ them have proved sound, so one broken plugin never costs another, nor leaves hal
 from __future__ import annotations
 
 import difflib
-import importlib.util
 import inspect
 import re
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pluggy
@@ -26,11 +22,11 @@ from ambientd import hookspecs
 from ambientd.errors import PluginError
 from ambientd.parameters import Parameter
 from ambientd.plugin import PROJECT, Mashup, Sink
+from ambientd.plugin_sources import FOLDER, Source, from_text, from_texts, installed, plugin_files, user_folder
 
 if TYPE_CHECKING:
     import click
 
-GROUP = "ambientd.plugins"
 _NAME = re.compile(r"[a-z0-9_-]+")
 
 Kind = TypeVar("Kind", Mashup, Sink)
@@ -48,14 +44,17 @@ class PluginState(Enum):
     """Another plugin already has a mashup, a sink or a command of that name."""
     REPLACED = "replaced"
     """A file of the same name in the user's plugin folder is used instead."""
+    UPDATE_REFUSED = "update refused"
+    """Its file has changed, and what it holds now failed the rehearsal: the last good version plays."""
 
 
 @dataclass
 class Plugin:
-    """One plugin that was found. origin: its distribution, or the file. reason: one line, empty when loaded."""
+    """One plugin that was found. origin, place: see `Source`. reason: one line, empty when loaded."""
 
     name: str
     origin: str
+    place: str
     state: PluginState
     reason: str = ""
     mashups: list[str] = field(default_factory=list)
@@ -65,7 +64,20 @@ class Plugin:
 
     @property
     def failed(self) -> bool:
-        return self.state not in (PluginState.LOADED, PluginState.REPLACED)
+        return self.hooks is None and self.state is not PluginState.REPLACED
+
+    def describe(self) -> dict[str, Any]:
+        """For `ambientd plugins list` and the daemon's status; JSON-serialisable."""
+        return {
+            "name": self.name,
+            "origin": self.origin,
+            "place": self.place,
+            "state": self.state.value,
+            "reason": self.reason,
+            "mashups": self.mashups,
+            "sinks": self.sinks,
+            "commands": self.commands,
+        }
 
 
 class _Refused(Exception):
@@ -76,13 +88,6 @@ class _Refused(Exception):
         self.state = state
 
 
-@dataclass(frozen=True)
-class _Source:
-    name: str
-    origin: str
-    load: Callable[[], object]
-
-
 class Plugins:
     """Every plugin found, with the mashups and sinks of those that loaded, by name."""
 
@@ -90,25 +95,65 @@ class Plugins:
         self.found: list[Plugin] = []
         self.mashups: dict[str, type[Mashup]] = {}
         self.sinks: dict[str, type[Sink]] = {}
+        self.files: dict[str, str] = {}
+        """The texts of the plugin files by path, as they were read; see `update`."""
 
     @classmethod
-    def discover(cls, folder: Path | None = None) -> Plugins:
+    def discover(cls, folder: Path | None = None, files: Mapping[str, str] | None = None) -> Plugins:
         """Load everything installed, and the files in `folder` (by default the user's plugin folder).
 
-        A file replaces an installed plugin of the same name, unless it fails to load.
+        A file replaces an installed plugin of the same name, unless it fails to load. files: the files' texts by
+        path, in place of what a folder holds.
         """
         plugins = cls()
-        dropped_in = {source.name: source for source in _files(user_folder() if folder is None else folder)}
-        for source in _installed():
+        plugins.files = dict(plugin_files(folder or user_folder()) if files is None else files)
+        dropped_in = {source.name: source for source in from_texts(plugins.files)}
+        for source in installed():
             replacement = dropped_in.pop(source.name, None)
             if replacement and plugins._take_in(replacement):
-                reason = f"{replacement.origin} is used instead"
-                plugins.found.append(Plugin(source.name, source.origin, PluginState.REPLACED, reason))
+                plugins._note_replaced(source.name, source.origin, source.place, replacement.place)
             else:
                 plugins._take_in(source)
         for source in dropped_in.values():
             plugins._take_in(source)
         return plugins
+
+    def update(self, path: str, text: str, needed: str = "") -> Plugin:
+        """Load a file anew, or for the first time. needed: a mashup that it must not lose.
+
+        Raises PluginError with the reason, and nothing has changed.
+        """
+        source = from_text(path, text)
+        before = next((p for p in self.found if p.name == source.name and p.hooks), None)
+        kept = self.mashups, self.sinks
+        if before:
+            self.mashups = {name: kind for name, kind in self.mashups.items() if name not in before.mashups}
+            self.sinks = {name: kind for name, kind in self.sinks.items() if name not in before.sinks}
+        self._take_in(source)
+        plugin = self.found.pop()
+        fault = f"{plugin.state.value}, {plugin.reason}" if plugin.failed else ""
+        if before and needed in before.mashups and needed not in plugin.mashups:
+            fault = fault or f"it has no mashup {needed!r} any more, and that is selected"
+        if fault:
+            self.mashups, self.sinks = kept
+            raise PluginError(fault)
+        self.found = [p for p in self.found if p.place != path and p is not before] + [plugin]
+        if before and before.origin != FOLDER:
+            self._note_replaced(before.name, before.origin, before.place, path)
+        self.files[path] = text
+        return plugin
+
+    def refuse(self, path: str, reason: str) -> None:
+        """Note why what the file at `path` holds now is not taken in."""
+        plugin = next((p for p in self.found if p.place == path), None)
+        if plugin is None:
+            plugin = Plugin(Path(path).stem, FOLDER, path, PluginState.UPDATE_REFUSED)
+            self.found.append(plugin)
+        plugin.state, plugin.reason = PluginState.UPDATE_REFUSED, reason
+
+    def plugin_of(self, mashup: str) -> Plugin | None:
+        """Who brings the mashup of that name."""
+        return next((plugin for plugin in self.found if plugin.hooks and mashup in plugin.mashups), None)
 
     def mashup(self, name: str) -> type[Mashup]:
         """The mashup called `name`, or PluginError naming the nearest."""
@@ -132,9 +177,9 @@ class Plugins:
                 for _, name, group, command in placed:
                     group.add_command(command, name)
 
-    def _take_in(self, source: _Source) -> bool:
+    def _take_in(self, source: Source) -> bool:
         """Load one plugin and keep what it registers, all or nothing; whether it loaded."""
-        plugin = Plugin(source.name, source.origin, PluginState.LOADED)
+        plugin = Plugin(source.name, source.origin, source.place, PluginState.LOADED)
         self.found.append(plugin)
         try:
             hooks = _hooks_of(source)
@@ -150,6 +195,9 @@ class Plugins:
         plugin.mashups, plugin.sinks, plugin.hooks = list(mashups), list(sinks), hooks
         return True
 
+    def _note_replaced(self, name: str, origin: str, place: str, by: str) -> None:
+        self.found.append(Plugin(name, origin, place, PluginState.REPLACED, f"{by} is used instead"))
+
     def _named(self, kind: str, known: Mapping[str, type[Kind]], name: str) -> type[Kind]:
         if name in known:
             return known[name]
@@ -161,49 +209,7 @@ class Plugins:
         raise PluginError(f"no {kind} is called {name!r}", remedy)
 
 
-def user_folder() -> Path:
-    """Where a file becomes a plugin by being there."""
-    from platformdirs import user_config_path
-
-    return user_config_path(PROJECT) / "plugins"
-
-
-def _installed() -> list[_Source]:
-    return [
-        _Source(entry.name, _distribution(entry), entry.load)
-        for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name)
-    ]
-
-
-def _distribution(entry: EntryPoint) -> str:
-    return f"{entry.dist.name} {entry.dist.version}" if entry.dist else entry.value
-
-
-def _files(folder: Path) -> list[_Source]:
-    paths = sorted(folder.glob("*.py")) if folder.is_dir() else []
-    return [
-        _Source(path.stem, str(path), lambda path=path: _import_file(path))  # type: ignore[misc]
-        for path in paths
-        if not path.stem.startswith("_")
-    ]
-
-
-def _import_file(path: Path) -> ModuleType:
-    name = f"ambientd_user_plugins.{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"{path} is not a module")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses and pydantic look their own module up
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module
-
-
-def _hooks_of(source: _Source) -> pluggy.HookRelay:
+def _hooks_of(source: Source) -> pluggy.HookRelay:
     """Import a plugin into a manager of its own."""
     try:
         module = source.load()

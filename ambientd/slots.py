@@ -15,7 +15,7 @@ from ambientd.samplernn.checkpoint import Card, load_card
 DEFAULT_MODELS = 2
 """Of the library's, where the configuration names none."""
 
-MEASURED = ("gap_ms", "level_step_db", "jump")
+MEASURED = ("gap_ms", "level_step_db", "jump", "level_shift_db")
 """Of each change of voices while music plays."""
 
 
@@ -42,10 +42,8 @@ def find_slots(config: Config, say: Callable[[str], None]) -> list[LoadedSlot]:
     for number, id in enumerate(ids, 1):
         own = config.slots[number - 1].seed if config.slots else None
         try:
-            slot = open_slot(number, id, base + number if own is None else own)
-            if found:
-                _check_rate(slot, found[0])
-            found.append(slot)
+            seed_of_slot = base + number if own is None else own
+            found.append(open_slot(number, id, seed_of_slot, found[0] if found else None))
         except CheckpointError as error:
             say(f"slot {number} stays empty: {error}")
     if not found:
@@ -53,10 +51,13 @@ def find_slots(config: Config, say: Callable[[str], None]) -> list[LoadedSlot]:
     return found
 
 
-def open_slot(number: int, id: str, seed: int) -> LoadedSlot:
-    """What the library says of the model `id`. Raises CheckpointError."""
+def open_slot(number: int, id: str, seed: int, beside: LoadedSlot | None) -> LoadedSlot:
+    """The library's model `id`, which has to be able to play with `beside`. Raises CheckpointError."""
     path = library.resolve(id)
-    return LoadedSlot(number, id, path, load_card(path), seed)
+    slot = LoadedSlot(number, id, path, load_card(path), seed)
+    if beside:
+        _check_rate(slot, beside)
+    return slot
 
 
 def _check_rate(slot: LoadedSlot, first: LoadedSlot) -> None:

@@ -38,9 +38,11 @@ class Supervised:
         grace: float,
         patience: float,
         report: Callable[[str], None],
+        lost: Callable[[int | None], None] = lambda returncode: None,
     ) -> None:
+        """lost: told of each death (its return code) and hang (None), while the child's last events can be read."""
         self.role, self._start, self._progress, self._busy = role, start, progress, busy
-        self._grace, self._patience, self._report = grace, patience, report
+        self._grace, self._patience, self._report, self._lost = grace, patience, report, lost
         self.child: Child | None = None
         self.state = ProcessState.STOPPED
         self.restarts = 0
@@ -101,6 +103,7 @@ class Supervised:
 
     def _fail(self, fault: str, now: float) -> None:
         self.faults.append(fault)
+        self._lost(self.child.returncode if self.child else None)
         self._report(f"{self.role} {fault}; starting it again in {self._back_off:g} s")
         self.stop()
         self.state = ProcessState.WAITING

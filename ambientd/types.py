@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 BLOCK = 256
 """The control quantum: parameters and the mix change once per this many samples."""
 
+MOST_TIERS = 6
+"""Frame tiers that a checkpoint may have, and T of a mix."""
+
 Quantization = Literal["mu-law", "linear"]
 QUANTIZATIONS: tuple[Quantization, ...] = get_args(Quantization)
 
@@ -35,6 +38,8 @@ class VoiceInfo:
     temperature: float
     """The checkpoint's own safe temperature, from its card."""
     family: str | None
+    trim: float = 1.0
+    """What its slot's gain is multiplied by, so that loud and soft albums come out alike (`engine.level_voices`)."""
 
 
 @dataclass(frozen=True)
@@ -56,15 +61,33 @@ class BlockClock:
 
 @dataclass
 class Mix:
-    """How the voices blend for one block. V slots, C output channels; filled in place, never reallocated.
+    """How the voices blend for one block. Filled in place, never reallocated.
+
+    V slots, T frame tiers (`MOST_TIERS`), C output channels.
 
     The kernel ramps from the previous block's mix to this one, so a step here is not a step in sound.
-    Row i draws from softmax(z_i / temperature_i) with z_i = sum_j L_ij log softmax(l_j / tau_j), where
-    L is `logits` with its rows normalised and tau_j the temperature in checkpoint j's card.
+    Row i draws from softmax(z_i / temperature_i) with z_i = (1 - m_i) P_i + m_i A_i, where m is `mixture`,
+
+        P_i = sum_j L_ij log softmax(l_j / tau_j)      the product of experts: what all find likely
+        A_i = log sum_j L_ij softmax(l_j / tau_j)      the average of probabilities: what any of them finds likely
+
+    L is `logits` with its rows normalised and tau_j the temperature in checkpoint j's card. Between the two
+    log-probabilities are interpolated, not probabilities: a voice's veto then gives way gradually, while of
+    interpolated probabilities a mixture of 0.01 would already draw every hundredth sample, that is 160 times a
+    second, from the plain average.
     """
 
     logits: Floats
-    """[V, V], non-negative: how much voice j's log-probabilities count when voice i draws; identity = solo."""
+    """[V, V], non-negative: how much voice j's probabilities count when voice i draws; identity = solo."""
+    mixture: Floats
+    """[V], 0 to 1: from the product of experts to the average of probabilities."""
+    conditioning: Floats
+    """[T, V, V], non-negative: in row i of tier t, whose output of that tier conditions voice i below; normalised.
+
+    Tier 0 is the lowest, which the sample tier hears; a voice ignores those that it does not have. Identity = solo,
+    a permutation = tiers swapped. What is blended are the vectors that each voice's own tiers have made, so it costs
+    no more steps. Voices that share must be of one family, and agree on dim and frame sizes.
+    """
     history: Ints
     """[V]: whose samples voice i hears next; arange = its own. L_ij may be non-zero only where j hears what i hears."""
     temperature: Floats
@@ -85,6 +108,8 @@ class Mix:
 
         return cls(
             logits=np.eye(voices, dtype=np.float32),
+            mixture=np.zeros(voices, np.float32),
+            conditioning=np.tile(np.eye(voices, dtype=np.float32), (MOST_TIERS, 1, 1)),
             history=np.arange(voices, dtype=np.int32),
             temperature=np.ones(voices, np.float32),
             stretch=np.ones(voices, np.float32),

@@ -28,7 +28,9 @@ import soundfile
 from pythonosc.osc_message import OscMessage
 from pythonosc.osc_message_builder import OscMessageBuilder
 
-from ambientd.engine.change_watch import FLOOR_DB, WINDOW
+from ambientd.engine.change_watch import WINDOW
+from ambientd.engine.level_steps import FLOOR_DB
+from ambientd.engine.level_steps import WINDOW as STEP_WINDOW
 from ambientd.engine.warm import random_checkpoint
 from ambientd.samplernn import library
 from ambientd.samplernn.checkpoint import Architecture, load_card, save
@@ -93,9 +95,12 @@ class Running:
 
 @dataclass
 class Played:
-    """What was asked and what came of it. changes: (kind, gap ms, level step dB, jump, seconds until it was over)."""
+    """What was asked and what came of it.
 
-    changes: list[tuple[str, float, float, float, float]] = field(default_factory=list)
+    changes: (kind, gap ms, level step dB, jump, level shift dB, seconds until it was over).
+    """
+
+    changes: list[tuple[str, float, float, float, float, float]] = field(default_factory=list)
     refused: int = 0
     wrong: list[str] = field(default_factory=list)
     """What should have been refused, or should not have been."""
@@ -223,7 +228,6 @@ def judge(
 ) -> dict[str, Any]:
     """What a performance is measured by. audio: [frames, channels], as it was heard."""
     jumps = np.abs(np.diff(audio, axis=0))
-    usual_step = usual_steps(audio, rate)
     usual = float(np.percentile(jumps, PERCENTILE))
     growth = after["memory_bytes"] / before["memory_bytes"] - 1
     result = {
@@ -239,7 +243,10 @@ def judge(
         "usual_largest_jump": round(usual, 5),
         "largest_jump_of_all": round(float(jumps.max()), 5),
         "level_steps_above": sum(change[2] >= MOST_STEP_DB for change in played.changes),
-        "usual_level_step_db": usual_step,
+        "usual_level_step_db": usual_steps(audio, round(STEP_WINDOW * rate)),
+        "largest_level_shift_db": max(change[4] for change in played.changes),
+        "level_shifts_above": sum(change[4] >= MOST_STEP_DB for change in played.changes),
+        "usual_level_shift_db": usual_steps(audio, round(WINDOW * rate)),
         "memory_mb": [round(status["memory_bytes"] / 1e6, 1) for status in (before, after)],
         "memory_growth": round(growth, 4),
         "wrong": played.wrong,
@@ -257,9 +264,8 @@ def judge(
     return result | {"met": conditions}
 
 
-def usual_steps(audio: Any, rate: int) -> dict[str, float]:
-    """Between the levels of neighbouring momentary windows, wherever they are: by the music and the turned knobs."""
-    window = int(WINDOW * rate)
+def usual_steps(audio: Any, window: int) -> dict[str, float]:
+    """Between the levels of neighbouring windows, wherever they are: by the music and the turned knobs."""
     powers = np.square(audio[: len(audio) // window * window]).reshape(-1, window * audio.shape[1]).mean(axis=1)
     levels = 10 * np.log10(np.maximum(powers, 1e-12))
     steps = np.abs(np.diff(levels))[np.minimum(levels[1:], levels[:-1]) > FLOOR_DB]
@@ -273,7 +279,7 @@ def by_kind(played: Played) -> list[dict[str, Any]]:
         numbers = np.array([change[1:] for change in played.changes if change[0] == kind])
         middle, worst = np.median(numbers, axis=0), numbers.max(axis=0)
         row: dict[str, Any] = {"kind": kind, "number": len(numbers)}
-        for column, name in enumerate(("gap_ms", "level_step_db", "jump", "seconds")):
+        for column, name in enumerate(("gap_ms", "level_step_db", "jump", "level_shift_db", "seconds")):
             row[name], row[f"most_{name}"] = round(float(middle[column]), 4), round(float(worst[column]), 4)
         rows.append(row)
     return rows
@@ -281,11 +287,12 @@ def by_kind(played: Played) -> list[dict[str, Any]]:
 
 def show(result: dict[str, Any]) -> None:
     """For people."""
-    print(f"{'change':12} number   gap ms (most)   level step dB (most)   jump (most)       seconds (most)")
+    print(f"{'change':12} number   gap ms (most)   level step, shift dB (most)        jump (most)       seconds (most)")
     for row in result["kinds"]:
         print(
             f"{row['kind']:12} {row['number']:6}   {row['gap_ms']:6.1f} {row['most_gap_ms']:7.1f}   "
-            f"{row['level_step_db']:9.2f} {row['most_level_step_db']:9.2f}   {row['jump']:10.4f} "
+            f"{row['level_step_db']:6.2f} {row['most_level_step_db']:6.2f}, {row['level_shift_db']:6.2f} "
+            f"{row['most_level_shift_db']:6.2f}   {row['jump']:10.4f} "
             f"{row['most_jump']:8.4f}   {row['seconds']:7.1f} {row['most_seconds']:6.1f}"
         )
     for key, value in result.items():

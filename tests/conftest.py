@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from .running import Running, write_calm_model
+
 PULSE_CONFIG = """
 load-module module-null-sink sink_name=ambient rate=48000 channels=2 format=float32le
 load-module module-native-protocol-unix socket={folder}/native auth-anonymous=1
@@ -92,3 +94,27 @@ def pulse(tmp_path_factory):
         yield server
     finally:
         server.close()
+
+
+@pytest.fixture
+def home(tmp_path):
+    models = tmp_path / "data" / "ambientd" / "models"
+    models.mkdir(parents=True)
+    write_calm_model(models / "calm.safetensors")
+    write_calm_model(models / "loud.safetensors", level=0.6)
+    return tmp_path
+
+
+@pytest.fixture
+def run(home):
+    started = []
+
+    def start(*sets, **kw):
+        started.append(Running(home, *sets, **kw))
+        return started[-1]
+
+    yield start
+    for daemon in started:
+        if daemon.process.poll() is None:
+            daemon.process.kill()
+            daemon.process.wait()

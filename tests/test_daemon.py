@@ -13,103 +13,10 @@ import numpy as np
 import pytest
 import soundfile
 import soxr
-from pythonosc.udp_client import SimpleUDPClient
 
-from ambientd.samplernn import checkpoint as ck
 from ambientd.samplernn.library import bundled_folder
 
-RATE = 16_000
-
-
-def write_calm_model(path, level=0.2):
-    """A model that draws soft low-passed noise: smooth enough for a click to stand out."""
-    architecture = ck.Architecture(dim=16, frame_sizes=(8, 16), n_rnn=1, pre_emphasis=0.95, album_gain=0.02 / level)
-    tensors = {name: np.zeros(shape, np.float32) for name, shape in architecture.shapes().items()}
-    tensors["sample.output.bias"] = (-np.abs(np.arange(256) - 128) / 4).astype(np.float32)
-    prime = np.full((2, 64), 128, np.uint8)
-    ck.save(path, ck.Card(architecture=architecture, sample_rate=RATE, album=ck.Album(title=path.stem)), tensors, prime)
-
-
-class Running:
-    """`ambientd run` in a home of its own."""
-
-    def __init__(self, home, *sets, output="null", environment=None):
-        self.home = home
-        self.environment = (environment or dict(os.environ)) | {
-            f"XDG_{kind}_HOME": str(home / kind.lower()) for kind in ("DATA", "CONFIG")
-        }
-        self.environment["XDG_RUNTIME_DIR"] = str(home)
-        self.recording = home / "heard.wav"
-        words = [
-            f"audio.output={output}",
-            "osc.port=0",
-            f'sinks=[{{name="wav", path="{self.recording}", subtype="FLOAT"}}]',
-        ]
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "ambientd", "run", "--set", *words, *sets],
-            env=self.environment,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def status(self):
-        words = [sys.executable, "-m", "ambientd", "status", "--json"]
-        done = subprocess.run(words, env=self.environment, capture_output=True, text=True)
-        return json.loads(done.stdout) if done.returncode == 0 else None
-
-    def until(self, condition, seconds=60):
-        """Wait for a status that fulfils `condition`."""
-        deadline = time.monotonic() + seconds
-        status = None
-        while time.monotonic() < deadline:
-            status = self.status()
-            if status and condition(status):
-                return status
-            assert self.process.poll() is None, self.process.stderr.read()
-            time.sleep(0.05)
-        raise AssertionError(f"not within {seconds} s: {status}")
-
-    def osc(self, address, *values):
-        SimpleUDPClient("127.0.0.1", self.status()["osc"]["port"]).send_message(address, list(values))
-
-    def stop(self):
-        """SIGTERM; returns (what was heard [frames], exit code)."""
-        self.process.send_signal(signal.SIGTERM)
-        code = self.process.wait(15)
-        heard, _ = soundfile.read(self.recording, dtype="float32")
-        return heard[:, 0], code
-
-
-def process(status, role):
-    return next(p for p in status["processes"] if p["role"] == role)
-
-
-def makes_new_sound(status):
-    return process(status, "generator")["state"] == "running" and status["ring_seconds"] > 0.3
-
-
-@pytest.fixture
-def home(tmp_path):
-    models = tmp_path / "data" / "ambientd" / "models"
-    models.mkdir(parents=True)
-    write_calm_model(models / "calm.safetensors")
-    write_calm_model(models / "loud.safetensors", level=0.6)
-    return tmp_path
-
-
-@pytest.fixture
-def run(home):
-    started = []
-
-    def start(*sets, **kw):
-        started.append(Running(home, *sets, **kw))
-        return started[-1]
-
-    yield start
-    for daemon in started:
-        if daemon.process.poll() is None:
-            daemon.process.kill()
-            daemon.process.wait()
+from .running import RATE, makes_new_sound, process
 
 
 def offline(model, out, seconds):
@@ -213,6 +120,65 @@ def test_a_voice_starts_over_with_the_seed_it_is_told(run):
     status = daemon.until(lambda s: s["osc"]["rejected"] == 1)
     assert status["slots"][0]["state"] == "playing"
     assert daemon.stop()[1] == 0
+
+
+def test_presets_are_stored_and_recalled_and_a_bad_one_changes_nothing(run, home):
+    daemon = run('slots=[{model="calm"}]', "mashup.weights=[1]")
+    daemon.until(makes_new_sound)
+    daemon.osc("/ambientd/preset/store", "one")
+    daemon.until(lambda s: s["preset"]["current"] == "one")
+    folder = home / "config" / "ambientd" / "presets"
+    (folder / "two.toml").write_text('slots = {1 = "loud"}\nparameters = {volume = 0.0}\n')
+    (folder / "bad.toml").write_text('slots = {1 = "lout"}\nparameters = {volume = 1.0}\n')
+    daemon.osc("/ambientd/preset/recall", "two", 0.3)
+    daemon.until(lambda s: s["rms"] == 0 and s["slots"][0]["id"] == "loud")
+    for name in ("bad", "../two", "thre"):
+        daemon.osc("/ambientd/preset/recall", name)
+    status = daemon.until(lambda s: s["osc"]["rejected"] == 3)
+    assert (status["slots"][0]["id"], status["preset"]["current"], status["rms"]) == ("loud", "two", 0)
+    daemon.osc("/ambientd/preset/recall", "one")
+    daemon.until(lambda s: s["rms"] > 0.01 and s["slots"][0]["id"] == "calm")
+    assert daemon.stop()[1] == 0
+
+
+def test_day_parts_hold_the_volume_down(run, home):
+    (home / "day.toml").write_text('[[parts]]\nat = "00:00"\nceiling = 0.0\n')
+    daemon = run('slots=[{model="calm"}]', f"dayparts={home / 'day.toml'}")
+    status = daemon.until(makes_new_sound)
+    assert (status["day_parts"]["ceiling"], status["rms"]) == (0, 0)
+    (home / "day.toml").write_text('[[parts]]\nat = "00:00"\nceiling = 1.0\nfade = 0.1\n')
+    daemon.until(lambda s: s["rms"] > 0.01)
+    assert daemon.stop()[1] == 0
+
+
+def test_what_was_played_can_be_rendered_again(run, home):
+    daemon = run('slots=[{model="calm"}, {model="loud"}]', "mashup.weights=[1, 0]")
+    daemon.until(makes_new_sound)
+    daemon.osc("/ambientd/mashup/weight/2", 1.0)
+    begin = daemon.status()["uptime_seconds"]
+    daemon.until(lambda s: s["uptime_seconds"] > begin + 4)
+    words = [
+        sys.executable,
+        "-m",
+        "ambientd",
+        "replay",
+        "last",
+        "--to",
+        "2",
+        "--out",
+        str(home / "again.wav"),
+        "--json",
+    ]
+    done = subprocess.run(words, env=daemon.environment, capture_output=True, text=True, check=True, timeout=120)
+    assert json.loads(done.stdout)["seconds"] == 2
+    heard, code = daemon.stop()
+    assert code == 0
+    again, rate = soundfile.read(home / "again.wav", dtype="float32")
+    assert rate == RATE
+    # The recording was resampled and faded in; what is loudest in one has to be found in the other.
+    piece = soxr.resample(again[RATE // 2 : RATE, 0], RATE, 48_000)
+    found = np.correlate(heard[: 10 * 48_000 : 6], piece[::6])
+    assert found.max() > 10 * np.abs(found).mean()
 
 
 @pytest.mark.skipif(not shutil.which("oscsend"), reason="liblo's oscsend is not installed")

@@ -11,7 +11,7 @@ from ambientd.live_slots import LiveSlots
 from ambientd.samplernn.checkpoint import Architecture, save
 from ambientd.slots import open_slot
 
-MEASURED = {"gap_ms": 12.0, "level_step_db": 0.5, "jump": 0.01}
+MEASURED = {"gap_ms": 12.0, "level_step_db": 0.5, "jump": 0.01, "level_shift_db": 2.0}
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ class Desk:
     def __init__(self, **loading):
         self.sent, self.told, self.running = [], [], True
         config = Config.model_validate({"max_slots": 3, "loading": loading, "engine": {"seed": 5}})
-        self.slots = LiveSlots([open_slot(1, "one", 7)], config, self._send)
+        self.slots = LiveSlots([open_slot(1, "one", 7, None)], config, self._send)
 
     def _send(self, command):
         self.sent.append(command)
@@ -60,7 +60,7 @@ def test_a_model_comes_in_and_its_asker_hears_what_it_cost(library):
     desk.said("loaded", id="two", seed=order["seed"])
     assert (desk.playing, desk.slots.loading) == ([(1, "two", "playing")], [])
     desk.said("changed", **MEASURED)
-    assert desk.told == [("slot/1/loaded", ("two",)), ("slot/1/changed", (12.0, 0.5, 0.01))]
+    assert desk.told == [("slot/1/loaded", ("two",)), ("slot/1/changed", (12.0, 0.5, 0.01, 2.0))]
     assert next(iter(desk.slots)).change == MEASURED
 
 
@@ -136,4 +136,4 @@ def test_a_first_model_that_fails_says_so(library):
     desk.slots.said({"event": "failed", "slot": 0, "what": "it is gone", "remedy": ""})
     assert desk.playing == [(1, "one", "failed: it is gone")]
     with pytest.raises(CheckpointError):
-        open_slot(1, "none", 1)
+        open_slot(1, "none", 1, None)

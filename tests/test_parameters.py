@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from array import array
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -15,6 +16,7 @@ from ambientd.parameters import (
     Parameter,
     ParameterTable,
     RejectedValue,
+    TreeChange,
     builtin_parameters,
     mashup_parameters,
 )
@@ -142,3 +144,31 @@ def test_a_prefix_points_at_the_selected_mashup_and_the_others_keep_their_values
     assert knobs.get("mashup/weight/1") == 5.0
     with pytest.raises(RejectedValue, match="mashup/nothing"):
         knobs.get("mashup/nothing")
+
+
+def test_a_mashup_s_parameters_can_be_other_ones_and_the_listeners_hear_of_it() -> None:
+    def mine(**parameters: Parameter) -> list[Parameter]:
+        return [replace(parameter, id=f"mashup/mine/{id}") for id, parameter in parameters.items()]
+
+    knob = Parameter("knob", "A knob", default=0.5)
+    table = ParameterTable([VOLUME, *mine(a=knob, b=knob)], array("d", [0.0] * 4))
+    table.set_value("mashup/mine/a", 0.9)
+    heard: list[TreeChange] = []
+    table.listen_to_tree(heard.append)
+    cell = table.index("mashup/mine/b")
+
+    table.redefine("mashup/mine", mine(a=replace(knob, high=0.7), c=knob))
+    (change,) = heard
+    assert change == TreeChange(("mashup/mine/c",), ("mashup/mine/b",), ("mashup/mine/a",))
+    assert str(change) == "added mashup/mine/c; removed mashup/mine/b; changed mashup/mine/a"
+    assert [table.get(f"mashup/mine/{id}") for id in "ac"] == [0.7, 0.5]
+    assert "mashup/mine/b" not in table
+    assert [parameter.id for parameter in table] == ["volume", "mashup/mine/a", "mashup/mine/c"]
+
+    table.redefine("mashup/mine", mine(b=knob))
+    assert table.index("mashup/mine/b") == cell
+    table.redefine("mashup/mine", mine(b=knob))
+    assert len(heard) == 2
+    with pytest.raises(PluginError, match="no room for 1 more"):
+        table.redefine("mashup/mine", mine(d=knob))
+    assert "mashup/mine/b" in table

@@ -44,15 +44,19 @@ def test_the_bundled_plugins_load_through_entry_points(tmp_path: Path) -> None:
     assert {"blend", "wav"} <= {plugin.name for plugin in plugins.found if plugin.state is PluginState.LOADED}
     assert plugins.mashup("blend").name == "blend"
     assert plugins.sink("wav").name == "wav"
-    assert only(plugins, "blend").origin.startswith("ambientd ")
+    assert only(plugins, "blend").origin == "bundled"
+    assert only(plugins, "blend").place.startswith("ambientd ")
 
 
 def test_a_dropped_in_file_is_a_plugin(tmp_path: Path) -> None:
-    plugins = discover(tmp_path, still=MASHUP.format(name="still"), _private="raise RuntimeError")
+    plugins = discover(
+        tmp_path, still=MASHUP.format(name="still"), _private="raise RuntimeError", test_still="raise RuntimeError"
+    )
     assert plugins.mashup("still").parameters[0].id == "depth"
     assert only(plugins, "still").mashups == ["still"]
-    assert only(plugins, "still").origin == str(tmp_path / "still.py")
-    assert "_private" not in states(plugins)
+    assert only(plugins, "still").origin == "folder"
+    assert only(plugins, "still").place == str(tmp_path / "still.py")
+    assert not {"_private", "test_still"} & set(states(plugins))
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,13 @@
 Under `/ambientd`: ping, info, play [seconds], stop [seconds], panic 1|0, mashup/select name,
 slot/<n>/reprime (its voice starts over from a piece of its album), slot/<n>/seed number (the same, repeatable),
 slot/<n>/load id ["own" | "now"] (a model of the library comes in, primed from its album or from what sounds now),
-slot/<n>/unload, and every parameter by its id. A parameter takes a position 0..1 of its knob, `<address>/value`
-its own unit. Without an argument an address answers (except play, stop, reprime and unload, which act). A message
-that is wrong in any way changes nothing and is counted.
+slot/<n>/unload, preset/... (see `preset_addresses`), and every parameter by its id. A parameter takes a position 0..1
+of its knob, `<address>/value` its own unit. Without an argument an address answers (except play, stop, reprime and
+unload, which act). A message that is wrong in any way changes nothing and is counted.
 
 What comes of load and unload is told to whoever asked: slot/<n>/loaded id or slot/<n>/unloaded, then
-slot/<n>/changed with the longest gap (ms), the level step (dB) and the largest jump that it cost; or else error
-with the address and the reason.
+slot/<n>/changed with the longest gap (ms), the level step (dB), the largest jump, and the difference of level before
+and after (dB), which is no fault (see `engine.change_watch`); or else error with the address and the reason.
 
 A bundle is handled at once, whatever its time tag: this instrument is played live.
 """
@@ -28,6 +28,7 @@ from pythonosc.osc_packet import OscPacket
 
 from ambientd.config import Osc
 from ambientd.control.osc_check import Malformed, check
+from ambientd.control.preset_addresses import Presets, preset_commands
 from ambientd.errors import AmbientdError, DaemonError
 from ambientd.parameters import ParameterTable, RejectedValue
 
@@ -51,6 +52,9 @@ class Instrument(Protocol):
 
     @property
     def parameters(self) -> ParameterTable: ...
+
+    @property
+    def presets(self) -> Presets: ...
 
     def info(self) -> Mapping[str, Any]:
         """What JSON can hold; among it `mashup`, the selected one's name, `panic`, whether it is on, and `slots`."""
@@ -178,6 +182,7 @@ class _Tree:
             "stop": self._stop,
             "panic": self._panic,
             "mashup/select": self._select,
+            **preset_commands(instrument),
         }
 
     def handle(self, address: str, arguments: list[Any], tell: Tell) -> Reply:

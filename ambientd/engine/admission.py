@@ -35,9 +35,10 @@ def admit(loader: VoiceLoader, path: Path, seed: int, limit_mb: int, heard: Call
     voice begins with a piece of its album.
     """
     check_memory(path.stem, load_card(path), bytes_left(limit_mb))
-    checkpoint, packed = loader.read(path, verify)
+    checkpoint, packed, source = loader.read(path, verify)
     tokens = requantised(heard(), checkpoint.info) if heard else None
     voice = open_voice(checkpoint, seed, packed, tokens)
+    voice.source = source
     if not np.isfinite(voice.hidden).all():
         raise CheckpointError(f"{checkpoint.id!r} computes what is no number", "Train it again, or use another")
     return voice

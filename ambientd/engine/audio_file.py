@@ -57,6 +57,23 @@ def write(out: Path, stream: Stream, seconds: float, rate: int | None, tell: Cal
         raise
 
 
+def write_exact(out: Path, blocks: Iterable[Floats], rate: int, channels: int) -> int:
+    """All of `blocks` [frames, channels] as 32-bit floats, to the bit; how many frames. Complete or not at all.
+
+    Raises OSError and SoundFileError.
+    """
+    part, frames = out.with_name(f".{out.name}.part"), 0
+    try:
+        with soundfile.SoundFile(part, "w", rate, channels, "FLOAT", format="WAV") as file:
+            for block in blocks:
+                file.write(block)
+                frames += len(block)
+        os.replace(part, out)
+    finally:
+        part.unlink(missing_ok=True)
+    return frames
+
+
 def frame_count(seconds: float, rate: int) -> int:
     """At least one."""
     return max(1, round(seconds * rate))

@@ -15,7 +15,7 @@ from ambientd.arrays import Floats, Tokens
 from ambientd.engine.crossfade import exchange
 from ambientd.engine.kernels import plan
 from ambientd.engine.kernels.cpu import render
-from ambientd.engine.kernels.operands import MAX_LEVELS, Notes, Ramp, Result, TextureRamp
+from ambientd.engine.kernels.operands import MAX_LEVELS, BlendRamp, Notes, Ramp, Result, TextureRamp
 from ambientd.engine.kernels.rows import Plan, Rows
 from ambientd.engine.mix import MixRamp
 from ambientd.engine.second_core import WORTH_DIM, Cores, Policy, SecondCore, idle_cores
@@ -44,6 +44,7 @@ class Bank:
         self._silent = np.zeros((BLOCK, channels), np.float32)
         self._mixes = _ramp_arrays(self.ramp)
         self._textures = _texture_arrays(self.ramp)
+        self._blends = _blend_arrays(self.ramp)
 
     def attach(self, slot: int, voice: Voice) -> None:
         """Between two renders: put `voice` into an empty slot."""
@@ -64,13 +65,18 @@ class Bank:
         """Between two renders: empty the slot; the voice keeps its state."""
         if self._policy:
             self._policy.start_over()
+        self.fetch_rows()
         voice, self.slots[slot] = self.slots[slot], None
-        if voice:
-            voice.row[:] = self._plan.voices[slot]
-            voice.tiers[:] = self._plan.tiers[slot, : len(voice.tiers)]
         self._plan.voices[slot] = 0
         self.ramp.forget(slot)
         return voice
+
+    def fetch_rows(self) -> None:
+        """Between two renders: copy what the kernel has counted into the voices' own rows."""
+        for slot, voice in enumerate(self.slots):
+            if voice:
+                voice.row[:] = self._plan.voices[slot]
+                voice.tiers[:] = self._plan.tiers[slot, : len(voice.tiers)]
 
     def move(self, slot: int, place: int) -> None:
         """Between two renders: let a voice go on in an empty place, as loud as it is."""
@@ -84,7 +90,7 @@ class Bank:
         result = Result(out, self.drawn, self._no_logits if logits is None else logits)
         used = self._call_second()
         began, stalls = time.perf_counter(), self._second.stalls if self._second else 0
-        render(self._rows, self._mixes, self._textures, self._notes.work, result)
+        render(self._rows, self._mixes, self._textures, self._blends, self._notes.work, result)
         if self._second and self._policy:
             self._policy.observe(used, time.perf_counter() - began, self._second.stalls > stalls)
 
@@ -126,3 +132,8 @@ def _ramp_arrays(ramp: MixRamp) -> Ramp:
 def _texture_arrays(ramp: MixRamp) -> TextureRamp:
     start, end = ramp.start, ramp.end
     return TextureRamp(start.stretch, end.stretch, start.freeze, end.freeze, start.chaos, end.chaos)
+
+
+def _blend_arrays(ramp: MixRamp) -> BlendRamp:
+    start, end = ramp.start, ramp.end
+    return BlendRamp(start.mixture, end.mixture, start.conditioning, end.conditioning)

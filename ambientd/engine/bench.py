@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ambientd.engine.warm import random_checkpoint
 from ambientd.samplernn.checkpoint import Architecture, Checkpoint, Forecast
 from ambientd.samplernn.quantize import silence
-from ambientd.types import BLOCK, Mix
+from ambientd.types import BLOCK, Mix, VoiceInfo
 
 if TYPE_CHECKING:
     from ambientd.engine.bank import Bank
@@ -132,7 +132,8 @@ def model(dim: int, seed: int, forecast: bool = False) -> Checkpoint:
 
 
 @lru_cache(maxsize=2)
-def _packed(dim: int, seed: int, precision: str, forecast: bool) -> tuple[Any, PackedNetwork]:
+def packed_model(dim: int, seed: int, precision: str, forecast: bool) -> tuple[VoiceInfo, PackedNetwork]:
+    """The model's info and its weights as the kernels want them; the last two are kept."""
     from ambientd.engine.kernels.selftest import choose
     from ambientd.engine.voice import pack
 
@@ -146,7 +147,7 @@ def _engine(case: Case, seconds: float) -> Measurement:
     from ambientd.engine.bank import Bank
     from ambientd.engine.voice import Voice
 
-    packed = [_packed(case.dim, seed, case.precision, case.forecast) for seed in range(case.checkpoints)]
+    packed = [packed_model(case.dim, seed, case.precision, case.forecast) for seed in range(case.checkpoints)]
     bank = Bank(case.voices, 1, "two" if case.threads == 2 else "one")
     mix = Mix.solo(case.voices, 1)
     mix.history[:] = 0

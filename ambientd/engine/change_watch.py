@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from dataclasses import dataclass
 from typing import Any
@@ -11,12 +10,11 @@ import numpy as np
 
 from ambientd.arrays import Floats
 from ambientd.engine.engine import Engine
+from ambientd.engine.level_steps import FLOOR_DB, LevelSteps, decibel
 from ambientd.types import BLOCK
 
 WINDOW = 0.4
 """Seconds: the momentary level of EBU R 128."""
-FLOOR_DB = -60.0
-"""Softer is silence: into it and out of it no step is counted."""
 
 
 @dataclass(eq=False)
@@ -24,7 +22,10 @@ class Change:
     """A voice that comes, goes, or takes another's place. Units: seconds, dB, full scale.
 
     gap: the longest time in which the ring got no block although there was room, from the order on.
-    level_step: between the momentary level before and after the moment at which the voices began to change over.
+    level_step: the largest one that was heard until it was over, as far as it was larger than those of the music
+    before it (see `level_steps`): a cut is one, a swell as long as the fade is none.
+    level_shift: between the momentary level before and after the moment at which the voices began to change over,
+    whether heard as a step or not: another album is another music.
     jump: the largest step between two samples where a voice came, went or moved.
     """
 
@@ -32,7 +33,10 @@ class Change:
     ticket: int | None
     gap: float = 0.0
     level_step: float = 0.0
+    level_shift: float = 0.0
     jump: float = 0.0
+    usual_step: float = 0.0
+    """Of the music before it."""
     sounding: bool = False
     left: int = 0
     """Blocks until it is over."""
@@ -42,6 +46,7 @@ class Change:
             "gap_ms": round(1000 * self.gap, 2),
             "level_step_db": round(self.level_step, 2),
             "jump": round(self.jump, 5),
+            "level_shift_db": round(self.level_shift, 2),
         }
 
 
@@ -51,8 +56,9 @@ class Watch:
     def __init__(self, sample_rate: int) -> None:
         self._window = max(1, round(WINDOW * sample_rate / BLOCK))
         self._powers: deque[float] = deque(maxlen=self._window)
+        self._level_steps = LevelSteps(sample_rate)
         self._open: list[Change] = []
-        self._steps: list[tuple[int, float]] = []
+        self._shifts: list[tuple[int, float]] = []
         """Of each moment of change: the block after which the level is to be compared, and what it was before."""
         self._last: Floats | None = None
         self._block = self._changes = self._edges = 0
@@ -65,7 +71,7 @@ class Watch:
 
     def begin(self, change: Change) -> None:
         """It happens now."""
-        change.sounding, change.left = True, self._window
+        change.sounding, change.left, change.usual_step = True, self._window, self._level_steps.usual
 
     def drop(self, change: Change) -> None:
         """Nothing comes of it."""
@@ -78,11 +84,13 @@ class Watch:
 
     def block(self, audio: Floats, gap: float, engine: Engine) -> list[Change]:
         """After each block [BLOCK, C]; gap: seconds that nothing came before it. Changes that are over now."""
-        jump, step = self._hear(audio)
+        jump, shift = self._hear(audio)
+        step = self._level_steps.add(audio)
         for change in self._open:
             change.gap = max(change.gap, gap)
             if change.sounding:
-                change.level_step = max(change.level_step, step)
+                change.level_step = max(change.level_step, step - change.usual_step)
+                change.level_shift = max(change.level_shift, shift)
                 change.jump = max(change.jump, jump)
                 change.left = self._window if engine.changing else change.left - 1
         over = [change for change in self._open if change.sounding and change.left <= 0]
@@ -90,24 +98,20 @@ class Watch:
         return over
 
     def _hear(self, audio: Floats) -> tuple[float, float]:
-        """Jump and level step, where voices changed over between the last block and this one or a while ago."""
+        """Jump and level shift, where voices changed over between the last block and this one or a while ago."""
         jump = 0.0
         if self._edge and self._last is not None:
             jump = float(np.abs(audio[0] - self._last).max())
         if self._changed and len(self._powers) == self._window:
-            self._steps.append((self._block + self._window, self._level()))
+            self._shifts.append((self._block + self._window, self._level()))
         self._last = audio[-1].copy()
         self._powers.append(float(np.mean(np.square(audio))))
         self._block += 1
         now = self._level()
-        due = [before for block, before in self._steps if block <= self._block]
-        self._steps = [(block, before) for block, before in self._steps if block > self._block]
+        due = [before for block, before in self._shifts if block <= self._block]
+        self._shifts = [(block, before) for block, before in self._shifts if block > self._block]
         return jump, max((abs(now - before) for before in due if min(now, before) > FLOOR_DB), default=0.0)
 
     def _level(self) -> float:
         """dB of the newest blocks."""
-        return _decibel(sum(self._powers) / max(1, len(self._powers)))
-
-
-def _decibel(power: float) -> float:
-    return 10 * math.log10(max(power, 1e-12))
+        return decibel(sum(self._powers) / max(1, len(self._powers)))

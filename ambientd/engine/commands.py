@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ambientd.errors import UsageError
+from ambientd.engine.replay_command import replay
+from ambientd.errors import AmbientdError, UsageError
 from ambientd.options import Several
 
 if TYPE_CHECKING:
+    from ambientd.engine.bench import Case
     from ambientd.engine.takes import Take
     from ambientd.plugin import Mashup
     from ambientd.types import VoiceInfo
@@ -28,6 +30,7 @@ def register(group: click.Group) -> None:
     """Add the commands to `ambientd`."""
     group.add_command(render)
     group.add_command(bench)
+    group.add_command(replay)
 
 
 @click.command()
@@ -82,8 +85,8 @@ def render(
     if as_json and not count:
         raise UsageError("--json prints the order of several takes", "Say how many with --count")
     check_output(out)
-    loader = VoiceLoader(precision)
     paths = [resolve_local(model) for model in models]
+    loader = VoiceLoader(precision, levelled=len(paths) > 1)  # one alone is as loud as its album, and is judged so
     inner = {"temperature": temperature, "stretch": stretch, "freeze": freeze, "chaos": chaos}
 
     def play(seed: int) -> Stream:
@@ -170,6 +173,7 @@ def bench() -> None:
 @click.option("--precision", "precisions", cls=Several, type=click.Choice(("int8", "bf16", "fp32", "eager")))
 @click.option("--threads", cls=Several, type=click.IntRange(1, 2))
 @click.option("--voices", cls=Several, type=click.IntRange(1, 64), help="Of one checkpoint, and of one each.")
+@click.option("--mashup", is_flag=True, help="What each mashup costs beside as many voices without one, by default 2.")
 @click.option("--seconds", type=click.FloatRange(0.1, 600), default=1.5, show_default=True, help="Per measurement.")
 @click.option("--json", "as_json", is_flag=True, help="Print for machines.")
 def engine(
@@ -177,6 +181,7 @@ def engine(
     precisions: tuple[str, ...],
     threads: tuple[int, ...],
     voices: tuple[int, ...],
+    mashup: bool,
     seconds: float,
     as_json: bool,
 ) -> None:
@@ -187,8 +192,14 @@ def engine(
     """
     from dataclasses import asdict
 
-    from ambientd.engine.bench import CASES, combinations, measure
+    from ambientd.engine.bench import CASES, EAGER, combinations, measure
 
+    if mashup:
+        if threads or EAGER in precisions:
+            raise UsageError("--mashup measures on one thread of the engine", "Leave out --threads and eager")
+        asked = combinations(dims, precisions, (), voices or (2,))
+        _bench_mashups([case for case in asked if case.checkpoints == case.voices], seconds, as_json)
+        return
     cases = combinations(dims, precisions, threads, voices) if dims or precisions or threads or voices else CASES
     rows = []
     if not as_json:
@@ -209,3 +220,32 @@ def engine(
         click.echo(json.dumps(rows))
     else:
         click.echo("Medians; noise: their middle half. bandwidth: of what this machine read from as large a buffer.")
+
+
+def _bench_mashups(cases: Sequence[Case], seconds: float, as_json: bool) -> None:
+    """Every mashup there is, in every case; one that fails is named, and the others go on."""
+    from dataclasses import asdict
+
+    from ambientd.engine.bench_mashup import measure_mashup
+    from ambientd.plugin_manager import Plugins
+
+    rows = []
+    if not as_json:
+        click.echo("mashup            dim  precision  voices  x real time  without    cost  noise")
+    for name, kind in sorted(Plugins.discover().mashups.items()):
+        for case in cases:
+            try:
+                row = measure_mashup(kind, case, seconds)
+            except AmbientdError as error:
+                click.echo(f"{name}: {error}", err=True)
+                break
+            rows.append(asdict(row))
+            if not as_json:
+                click.echo(
+                    f"{name:15s} {row.dim:5d}  {row.precision:9s}  {row.voices:6d}  {row.xrt:11.3f}  {row.without:7.3f}"
+                    f"  {row.cost:+6.1%}  {row.noise:4.0%}"
+                )
+    if as_json:
+        click.echo(json.dumps(rows))
+    else:
+        click.echo("Medians; cost: of a block's time, the mashup's own in it; noise: the middle half of that.")

@@ -2,8 +2,9 @@
 
 Beside the slots there is one spare place: who leaves a slot moves there and plays on as before, while its level and
 its votes pass to whoever is there afterwards. Gains pass at equal power, since voices do not know of each other's
-phases; votes pass evenly. Voices that are to hear another one from now on, because the one that led has gone or a new
-one leads, first let go of what was heard; then they turn round, and their votes come in as slowly.
+phases; votes and conditioning pass evenly, each pair of voices as it was or as it is to be, so that strangers never
+meet. Voices that are to hear another one from now on, because the one that led has gone or a new one leads, first let
+go of what was heard; then they turn round, and their votes come in as slowly.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from ambientd.arrays import Floats
 from ambientd.types import BLOCK, Mix
 
-PAIRS = ("logits",)
+PAIRS = ("logits", "conditioning")
 """What of a mix is between two voices, [..., V, V]."""
 
 
@@ -43,14 +44,20 @@ def equal_power(was: Floats, target: Floats, share: float) -> Floats:
 
 
 def clear(mix: Mix, place: int) -> None:
-    """Whoever comes to `place` finds nothing of the one before: nobody votes with it or hears it, and it is silent."""
-    for name in PAIRS:
+    """Whoever comes to `place` finds nothing of the one before, who may have been of another family.
+
+    It is silent; nobody votes with it, hears it or is conditioned by it.
+    """
+    nobody = Mix.solo(1, mix.gains.shape[1])
+    for name in mix.__dataclass_fields__:
         array: NDArray[Any] = getattr(mix, name)
-        array[..., place, :] = array[..., place] = 0
-        array[..., place, place] = 1
+        if name in PAIRS:
+            array[..., place, :] = array[..., place] = 0
+            array[..., place, place] = 1
+        elif name != "history":
+            array[place] = getattr(nobody, name)[0]
     mix.history[mix.history == place] = np.flatnonzero(mix.history == place)
     mix.history[place] = place
-    mix.gains[place] = 0
 
 
 def unheard(mix: Mix, place: int) -> bool:

@@ -8,6 +8,7 @@ engine.render(mix, out)                             # out: float32 [BLOCK, chann
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,16 @@ from ambientd.engine.second_core import Cores
 from ambientd.engine.voice import Voice
 from ambientd.errors import IncompatibleVoices
 from ambientd.types import Mix, VoiceInfo
+
+
+class Witness(Protocol):
+    """Who is told what the engine is told; enough to have another one play the same. See `journal`."""
+
+    def placed(self, slot: int, voice: Voice | None, fade: float) -> None: ...
+
+    def rendered(self, mix: Mix | None) -> None:
+        """None: all goes on as it was."""
+        ...
 
 
 class Engine:
@@ -40,6 +51,7 @@ class Engine:
         """How often voices changed over, always between two blocks."""
         self.edges = 0
         """The same, and how often one that had moved to the spare place went."""
+        self.witness: Witness | None = None
 
     @property
     def infos(self) -> tuple[VoiceInfo | None, ...]:
@@ -89,6 +101,8 @@ class Engine:
                 f"{voice.info.id!r} has {voice.info.sample_rate} Hz and the engine runs at {self.sample_rate} Hz",
                 "Use models of one sample rate",
             )
+        if self.witness:
+            self.witness.placed(slot, voice, fade)
         self._waiting.pop(slot, None)
         self._wanted.pop(slot, None)
         if fade:
@@ -105,14 +119,46 @@ class Engine:
         means nothing, and all goes on as it was.
         """
         infos = self.infos
-        if known is None or tuple(known) == infos:
+        meant = known is None or tuple(known) == infos
+        if meant:
             validate(mix, infos, self.channels)
+        if self.witness:
+            self.witness.rendered(mix if meant else None)
+        if meant:
             self._crossfade.towards(mix)
         effective(self.mix, self._present, self.mix)
         self._guidance.lead(self._bank.slots, self.mix)
         self._bank.ramp.advance(self.mix)
         self._bank.render(out)
         self._exchange()
+
+    # What it remembers from block to block, beside its voices' own memories; for snapshots.
+
+    @property
+    def voices(self) -> tuple[Voice | None, ...]:
+        """Who plays in each slot; while nothing is `changing`, that is all there are."""
+        return tuple(self._bank.slots[: self._slots])
+
+    @property
+    def mixes(self) -> tuple[Mix, ...]:
+        """The ramp's two ends and what was played last, over all places, the spare one behind the slots.
+
+        To be read between two blocks while nothing is `changing`, or filled in before the first one.
+        """
+        return self._bank.ramp.start, self._bank.ramp.end, self._crossfade.mix
+
+    @property
+    def guidance_blocks(self) -> int:
+        """How far the guides' turns have gone."""
+        return self._guidance.blocks
+
+    @guidance_blocks.setter
+    def guidance_blocks(self, blocks: int) -> None:
+        self._guidance.blocks = blocks
+
+    def fetch_rows(self) -> None:
+        """Let all voices know where they are; the bank counts for them."""
+        self._bank.fetch_rows()
 
     def _exchange(self) -> None:
         """Between two blocks: whoever was to leave goes once it is not heard, and whoever is to come comes."""

@@ -18,37 +18,38 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
 from ambientd.arrays import Floats
 from ambientd.engine.admission import admit
 from ambientd.engine.change_watch import Change, Watch
-from ambientd.engine.conductor import Conductor, Request, Slots
+from ambientd.engine.conductor import Request
 from ambientd.engine.engine import Engine
-from ambientd.engine.generator_config import GeneratorConfig, GeneratorStatus, SlotConfig
+from ambientd.engine.generator_config import GeneratorConfig, GeneratorStatus, MashupState, SlotConfig
 from ambientd.engine.governor import ExtraVoices, Governor
+from ambientd.engine.journal_writer import open_journal
 from ambientd.engine.kernels import selftest
 from ambientd.engine.knob import Knob
+from ambientd.engine.memory_limit import OutOfMemory, lift_limit, peak_bytes
 from ambientd.engine.memory_use import give_back, resident_bytes
 from ambientd.engine.mix import equal_gain, slot_mix
+from ambientd.engine.podium import Podium, Repertoire
 from ambientd.engine.recent import Recent
 from ambientd.engine.voice import Voice, VoiceLoader, next_seed, reopen
-from ambientd.errors import AmbientdError, CheckpointError, PluginError, UsageError
+from ambientd.errors import AmbientdError, CheckpointError, UsageError
 from ambientd.ipc.child import ParentLink
 from ambientd.ipc.memory import Segment
 from ambientd.ipc.ring import Ring
 from ambientd.ipc.values import Values
 from ambientd.parameters import SLOT_PARAMETERS, Parameter
-from ambientd.plugin import Mashup
 from ambientd.types import BLOCK, BlockClock
 
-MakeMashup = Callable[[str, Mapping[str, Any], Slots], Mashup]
-"""(name, options, slots) -> a mashup, or AmbientdError."""
 COLLECT_EVERY = 256
 """Blocks between two passes of the garbage collector, which is off otherwise: it would pause at any moment."""
-
+FIRST_TRIAL_SECONDS = 2.0
+"""What the first mashup is waited for. Less than the supervisor's patience with a generator that makes nothing."""
 LOADER_NICE = 5
 """Of the loading thread. Much more, and on a busy machine it would keep the interpreter from the render thread."""
 
@@ -67,46 +68,62 @@ class Order:
 class Generator:
     """Owns the engine and the writing end of the ring."""
 
-    def __init__(self, config: GeneratorConfig, link: ParentLink, make_mashup: MakeMashup) -> None:
+    def __init__(self, config: GeneratorConfig, link: ParentLink, repertoire: Repertoire) -> None:
         self._config = config
         self._link = link
-        self._make_mashup = make_mashup
+        self._repertoire = repertoire
+        self._cells = config.cells
         self._engine = Engine(config.max_slots, config.channels, config.sample_rate, "auto")
         self._ring = Ring(Segment.attach(config.ring_fd), config.ring_frames, config.channels)
-        self._parameters = Values(Segment.attach(config.values_fd), max(config.cells.values()) + 1)
+        values = Segment.attach(config.values_fd)
+        self._parameters = Values(values, values.nbytes // Values.nbytes(1))
         self._status = Values(Segment.attach(config.status_fd), len(GeneratorStatus))
-        self._loader = VoiceLoader(config.precision)
+        self._engine.witness = self._journal = open_journal(config, self._notify)
+        self._loader = VoiceLoader(config.precision, config.level_voices)
         for line in selftest.fallbacks:
-            link.send({"event": "notice", "what": line})
+            self._notify(line)
         self._recent = Recent(config.sample_rate)
         self._watch = Watch(config.sample_rate)
         self._orders: queue.SimpleQueue[Order | None] = queue.SimpleQueue()
         self._loaded: queue.SimpleQueue[tuple[Order, Voice | AmbientdError]] = queue.SimpleQueue()
         self._voices = ExtraVoices(self._engine)
         self._governor = Governor([self._voices], config.ring_frames / config.sample_rate, self._report_governor)
-        self._conductor: Conductor | None = None
-        self._mashup_knobs: Mapping[str, Knob] = {}
+        self._podium = Podium(repertoire, self._status, self._knobs, self._report_mashup, self._report_failure)
         self._slot_knobs = [
             list(self._knobs(f"slot/{number}", SLOT_PARAMETERS).values()) for number in range(1, config.max_slots + 1)
         ]
         self._block = 0
 
-    def run(self) -> int:
+    def run(self) -> NoReturn:
         """Until the supervisor goes away, which ends the process. Raises where not one voice can be loaded."""
         self._load_first_voices()
-        if self._config.mashup:
-            self._attempt(self._select, self._config.mashup, self._config.mashup_options)
         threading.Thread(target=self._load_voices, name="loader", daemon=True).start()
         gc.freeze()
         gc.disable()
         self._ring.mark_splice()
-        self._link.send({"event": "ready"})
+        self._link.send({"event": "ready"})  # before the mashup: whoever hangs there is noticed soon
+        if self._config.mashup:
+            self._podium.select(self._config.mashup, self._config.mashup_options, self._request())
+            self._podium.wait(FIRST_TRIAL_SECONDS)
+        try:
+            self._play()
+        except (MemoryError, OutOfMemory):
+            lift_limit()
+            name = self._podium.name
+            if name and not self._podium.out_of_memory:
+                # Whoever conducts is the one that was free to grow: voices are bounded, and refused by the loader.
+                self._report_mashup(name, MashupState.OUT_OF_MEMORY, "it reached engine.memory_limit_mb")
+            limit = self._config.memory_limit_mb
+            raise OutOfMemory(f"the generator holds all of its {limit} MB", "See engine.memory_limit_mb") from None
+
+    def _play(self) -> NoReturn:
         out = np.zeros((BLOCK, self._config.channels), np.float32)
         written = time.perf_counter()
         while True:
             written += self._wait_for_room()
             began = time.perf_counter()
             self._take_voices()
+            self._podium.turn()
             self._watch.before(self._engine)
             self._render(out)
             self._ring.write(out)
@@ -114,10 +131,14 @@ class Generator:
             self._measure(now - began)
             self._listen(out, now - written)
             written = now
+            if self._journal:
+                self._journal.turn(self._engine)
             self._status[GeneratorStatus.BLOCKS] = self._block
+            if self._podium.out_of_memory:
+                raise OutOfMemory("the mashup holds all memory")
             if self._block % COLLECT_EVERY == 0:
                 gc.collect()
-                self._status[GeneratorStatus.PEAK_BYTES] = _peak_bytes()
+                self._status[GeneratorStatus.PEAK_BYTES] = peak_bytes()
                 self._status[GeneratorStatus.MEMORY_BYTES] = resident_bytes()
 
     def _wait_for_room(self) -> float:
@@ -142,32 +163,30 @@ class Generator:
 
     def _render(self, out: Floats) -> None:
         request = self._request()
-        mix, known = equal_gain(request.slots, request.mix), request.slots
-        if self._conductor:
-            mix, known = self._conductor.mix(request)
+        mix, known = self._podium.mix(request)
         try:
             self._engine.render(mix, out, known)
         except AmbientdError:
             # Voices changed since the mix was checked; what always works bridges the block.
             self._engine.render(equal_gain(request.slots, request.mix), out)
         self._block += 1
-        for knob in chain(*self._slot_knobs, self._mashup_knobs.values()):
-            knob.follow(BLOCK / self._config.sample_rate)
-        if self._conductor:
-            self._conductor.request(self._request())
+        seconds = BLOCK / self._config.sample_rate
+        for knob in chain(*self._slot_knobs):
+            knob.follow(seconds)
+        self._podium.follow(seconds)
+        self._podium.request(self._request())
 
     def _knobs(self, prefix: str, parameters: Iterable[Parameter]) -> dict[str, Knob]:
         """Each where it stands now."""
-        cells = self._config.cells
+        cells = self._cells
         return {p.id: Knob(p, self._parameters, cells[f"{prefix}/{p.id}"]) for p in parameters}
 
     def _request(self) -> Request:
         """The next block's clock, voices and live parameters."""
         infos = self._engine.infos
         values = [[knob.value for knob in slot] for slot in self._slot_knobs]
-        controls = {id: knob.value for id, knob in self._mashup_knobs.items()}
         clock = BlockClock(self._block, self._config.sample_rate)
-        return Request(clock, infos, controls, slot_mix(infos, values, self._config.channels))
+        return Request(clock, infos, self._podium.controls, slot_mix(infos, values, self._config.channels))
 
     def _measure(self, seconds: float) -> None:
         duration = BLOCK / self._config.sample_rate
@@ -190,9 +209,14 @@ class Generator:
             self._report_failure(error, slot, ticket)
 
     def _obey(self, command: Mapping[str, Any]) -> None:
+        if self._journal:
+            self._journal.command(command)
         match command:
             case {"cmd": "select", "name": str(name)}:
-                self._select(name, command.get("options", {}))
+                self._podium.select(name, command.get("options", {}), self._request())
+            case {"cmd": "plugin", "path": str(path), "text": str(text), "cells": dict(cells)}:
+                self._repertoire.change(path, text)
+                self._cells = cells
             case {"cmd": "load", "slot": int(slot), "id": str(id), "path": str(path), "seed": int(seed)}:
                 self._check_slot(slot)
                 config = SlotConfig(slot, id, path, seed)
@@ -209,28 +233,6 @@ class Generator:
     def _check_slot(self, slot: int) -> None:
         if not 0 <= slot < self._config.max_slots:
             raise UsageError(f"there is no slot {slot + 1}", f"Slots are numbered 1 to {self._config.max_slots}")
-
-    def _select(self, name: str, options: Mapping[str, Any]) -> None:
-        """Let another mashup conduct; when it fails at its first block, the present one stays."""
-        before = self._mashup_knobs
-        try:
-            mashup = self._make_mashup(name, options, self._engine.infos)
-            self._mashup_knobs = self._knobs(f"mashup/{name}", mashup.parameters)
-
-            def report(state: str, reason: str) -> None:
-                self._link.send({"event": "mashup", "name": name, "state": state, "reason": reason})
-
-            conductor = Conductor(mashup, self._request(), report)
-        except Exception as error:
-            self._mashup_knobs = before
-            if isinstance(error, AmbientdError):
-                raise
-            fault = f"{type(error).__name__}: {error}"
-            raise PluginError(f"the mashup {name!r} failed at its first block ({fault})") from error
-        if self._conductor:
-            self._conductor.close()
-        self._conductor = conductor
-        report("running", "")
 
     # Voices
 
@@ -324,11 +326,17 @@ class Generator:
                 self._governor.take_back()
         self._link.send({"event": "unloaded", **_about(slot, ticket)})
 
+    def _notify(self, line: str) -> None:
+        self._link.send({"event": "notice", "what": line})
+
     def _report_governor(self, step: str, state: str, shed: list[str]) -> None:
         event = {"event": "governor", "step": step, "state": state, "level": len(shed), "shed": shed}
         self._link.send(event | {"margin": round(self._status[GeneratorStatus.MARGIN], 3)})
 
-    def _report_failure(self, error: AmbientdError, slot: int | None, ticket: int | None = None) -> None:
+    def _report_mashup(self, name: str, state: MashupState, reason: str) -> None:
+        self._link.send({"event": "mashup", "name": name, "state": state, "reason": reason})
+
+    def _report_failure(self, error: AmbientdError, slot: int | None = None, ticket: int | None = None) -> None:
         event = {"event": "failed", "what": error.what, "remedy": error.remedy, "exit_code": error.exit_code}
         self._link.send(event | _about(slot, ticket))
 
@@ -338,26 +346,8 @@ def _about(slot: int | None, ticket: int | None) -> dict[str, int]:
     return {key: value for key, value in {"slot": slot, "ticket": ticket}.items() if value is not None}
 
 
-def limit_memory(megabytes: int) -> None:
-    """Make allocations beyond the limit fail, where the system can (Linux; macOS ignores it)."""
-    import resource
-
-    if not megabytes:
-        return
-    with contextlib.suppress(ValueError, OSError):
-        # Data, not address space: the JIT and thread stacks reserve far more addresses than they ever use.
-        resource.setrlimit(resource.RLIMIT_DATA, (megabytes << 20, resource.getrlimit(resource.RLIMIT_DATA)[1]))
-
-
 def _yield_to_others() -> None:
     """Let this thread run when nobody else wants to; only Linux knows niceness of threads."""
     if sys.platform == "linux":
         with contextlib.suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LOADER_NICE)
-
-
-def _peak_bytes() -> float:
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return float(peak if sys.platform == "darwin" else peak * 1024)

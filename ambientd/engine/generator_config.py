@@ -5,14 +5,16 @@ Commands, JSON lines down, after the configuration (a `GeneratorConfig`); slots 
     {"cmd": "load", "slot": 0, "id": "...", "path": "...", "seed": 7, "prime": "own", "ticket": 3}
     {"cmd": "unload", "slot": 0, "ticket": 4}            a ticket, if any, comes back with what becomes of it
     {"cmd": "reprime", "slot": 0, "seed": 7}             start over with this seed; without one, with the next
+    {"cmd": "plugin", "path": "...", "text": "...", "cells": {...}}          a plugin file's new text, and all cells
 Events, JSON lines up:
     {"event": "ready"}                                                       the first block is about to be rendered
     {"event": "loaded", "slot": 0, "id": "...", "seed": 7, "ticket": 3}
     {"event": "unloaded", "slot": 0, "ticket": 4}
-    {"event": "changed", "slot": 0, "ticket": 3, "gap_ms": 5.1, "level_step_db": 0.7, "jump": 0.02}    see change_watch
+    {"event": "changed", "slot": 0, "ticket": 3, "gap_ms": 5.1, "level_step_db": 0.7,
+        "jump": 0.02, "level_shift_db": 1.9}                                 see change_watch
     {"event": "governor", "step": "...", "state": "shed", "level": 1, "shed": ["..."]}     see governor
     {"event": "notice", "what": "..."}                                       to be told, nothing failed
-    {"event": "mashup", "name": "blend", "state": "running", "reason": ""}   running, failing, replaced (see conductor)
+    {"event": "mashup", "name": "blend", "state": "playing", "reason": ""}   a MashupState
     {"event": "failed", "what": "...", "remedy": "...", "exit_code": 4, "slot": 0, "ticket": 3}
         slot only where one is meant
 A command that fails changes nothing. A "failed" at the start ends the process only when no voice is left.
@@ -22,10 +24,34 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 from typing import Any
 
 MODULE = "ambientd.generator"
+
+
+class MashupState(StrEnum):
+    """How a mashup is doing. Each way to fail has its name; the last good mix goes on through all of them."""
+
+    PLAYING = "playing"
+    RAISES = "raises"
+    """An error came out of it."""
+    INVALID = "invalid mix"
+    """NaN, a wrong shape or range, or voices that cannot share."""
+    LATE = "late"
+    """It takes longer than a block lasts, time after time."""
+    HUNG = "hung"
+    """It did not come back within a second; it is interrupted, and asked again after a rest."""
+    NOT_STARTED = "not started"
+    """It failed before its first block, and the one before it goes on."""
+    OUT_OF_MEMORY = "out of memory"
+    """It reached the generator's memory limit; the next generator started without it."""
+    CRASHED = "crashed"
+    """It ended the generator, or held it up in code that nothing can interrupt; the next one started without it."""
+
+
+LEFT_OUT = (MashupState.OUT_OF_MEMORY, MashupState.CRASHED)
+"""What is not played again until someone asks for it."""
 
 
 class GeneratorStatus(IntEnum):
@@ -39,7 +65,11 @@ class GeneratorStatus(IntEnum):
     """Blocks that took longer to render than they last."""
     PEAK_BYTES = 3
     """The most memory that was ever resident."""
-    MEMORY_BYTES = 4
+    CONDUCTING = 4
+    """1 + the number of the block for which the mashup was called; 0 once it has come back."""
+    TRYING = 5
+    """The same for a mashup that is being made and dry-run."""
+    MEMORY_BYTES = 6
     """What is resident now."""
 
 
@@ -76,8 +106,16 @@ class GeneratorConfig:
     """auto, int8, bf16 or fp32."""
     memory_limit_mb: int = 0
     """0: none."""
+    level_voices: bool = True
     fade: float = 0.0
     """Seconds in which a voice comes in and another one leaves; 0: as quickly as goes without a click."""
+    plugin_files: Mapping[str, str] | None = None
+    """The dropped-in plugins' texts by path, as the supervisor knows them; None: as the user's folder has them."""
+    log_folder: str = ""
+    """Where this performance is logged, to be replayed; empty: nowhere."""
+    log_limit_mb: int = 512
+    """Of all performances' logs together; the oldest go."""
+    log_snapshot_seconds: float = 60.0
 
     @property
     def fds(self) -> tuple[int, ...]:

@@ -14,26 +14,30 @@ import numpy as np
 from ambientd.arrays import Doubles
 from ambientd.engine.kernels.levinson import levinson
 from ambientd.engine.voice import Voice
-from ambientd.samplernn.guide import HOP, between
+from ambientd.samplernn.guide import HOP, autocorrelation, between
 from ambientd.types import BLOCK, Mix
 
 PERIOD = 8
 """Blocks from one filter to the next; slots take turns, so that no block has to make them all."""
-RING = 0.25
-"""Seconds in which what is e times as powerful as the album falls by 8.7 dB."""
+OWN = 0.1
+"""How much of what sounds counts beside the guide."""
+TOO_LOUD, RING = 2.0, 0.5
+"""Times the album's power; and the seconds in which what is e times beyond that falls by 8.7 dB."""
+TOO_FAINT, FAINTEST, TINY = 0.1, 8.0, 1e-12
+"""Of the album's power; and how many times larger errors are made then, or a silence could hold a voice for ever."""
 
 
 class Guidance:
     """For as many slots as there are."""
 
     def __init__(self, slots: int) -> None:
-        self._blocks = 0
+        self.blocks = 0
         self._turns = np.arange(slots) % PERIOD
 
     def lead(self, voices: Sequence[Voice | None], mix: Mix) -> None:
         """Move everybody on by one block, and give those whose turn it is a filter. mix: an effective one."""
-        turn = self._blocks % PERIOD
-        self._blocks += 1
+        turn = self.blocks % PERIOD
+        self.blocks += 1
         for slot, voice in enumerate(voices):
             if voice and voice.guide is not None:
                 pace = (1 - float(mix.freeze[slot])) / float(mix.stretch[slot])
@@ -42,7 +46,7 @@ class Guidance:
             if voice:
                 hearers = [v for i, v in enumerate(voices) if v and v.follows and mix.history[i] == slot]
                 if hearers and (self._turns[slot] == turn or not all(v.guided for v in hearers)):
-                    _give(hearers, _expected(voices, mix, slot))
+                    _give(hearers, _expected(voices, mix, slot), voice)
 
 
 def _expected(voices: Sequence[Voice | None], mix: Mix, slot: int) -> Doubles | None:
@@ -58,15 +62,20 @@ def _expected(voices: Sequence[Voice | None], mix: Mix, slot: int) -> Doubles | 
     return np.asarray(sum(weight / total * r[:shortest] for weight, r in parts))
 
 
-def _give(hearers: Sequence[Voice], expected: Doubles | None) -> None:
+def _give(hearers: Sequence[Voice], expected: Doubles | None, leader: Voice) -> None:
+    """A filter to everybody that hears what `leader` plays."""
     if expected is None:
         return
     order = min(expected.size - 1, *(v.follows for v in hearers))
-    taps = np.empty(order, np.float32)
-    error = levinson(expected[: order + 1], taps, np.empty((2, order)))
+    expected, heard = expected[: order + 1], autocorrelation(leader.heard, order)
+    taps, work = np.empty(order, np.float32), np.empty((2, order))
+    error = levinson(expected, taps, work)
+    # A filter takes what is strange to it for a huge error, and rings with it. So it is told a little of what sounds.
+    levinson(expected + OWN * heard, taps, work)
+    # A chord of few lines rings for seconds, and chance or a high temperature can make it far louder than the album is,
+    # and clip: then it is given less to ring with, and made to die away.
+    loud = max(1.0, heard[0] / (TOO_LOUD * expected[0]))
+    taps *= np.exp(np.arange(-order, 0) * (math.log(loud) / (RING * leader.info.sample_rate))).astype(np.float32)
+    faint = min(FAINTEST, math.sqrt(max(1.0, TOO_FAINT * expected[0] / max(heard[0], TINY))))
     for voice in hearers:
-        # A chord of few lines rings for seconds, and chance or a high temperature can make it far louder than the album
-        # is, and clip: then it is given less to ring with, and made to die away.
-        loud = max(1.0, voice.heard_power / float(expected[0]))
-        dying = np.exp(np.arange(-order, 0) * (math.log(loud) / (RING * voice.info.sample_rate)))
-        voice.follow((taps * dying).astype(np.float32), error / loud)
+        voice.follow(taps, error * faint / loud)

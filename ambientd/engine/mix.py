@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ambientd.arrays import Floats
 from ambientd.errors import AmbientdError, IncompatibleVoices
-from ambientd.types import Mix, VoiceInfo
+from ambientd.types import MOST_TIERS, Mix, VoiceInfo
 
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.01, 10.0
 MAX_STRETCH = 64.0
@@ -22,6 +22,8 @@ INNER = ("temperature", "stretch", "freeze", "chaos")
 """What of a mix is each voice's own business, [V]."""
 SHARED_FIELDS = ("sample_rate", "q_levels", "quantization", "pre_emphasis")
 """What voices must agree on before they may share logits or history."""
+CONDITIONING_FIELDS = ("family", "dim", "frame_sizes")
+"""What voices must agree on before one's tiers may condition the other's: only siblings speak one language there."""
 
 
 class InvalidMix(AmbientdError):
@@ -29,11 +31,14 @@ class InvalidMix(AmbientdError):
 
 
 def slot_mix(infos: Sequence[VoiceInfo | None], values: Sequence[Sequence[float]], channels: int) -> Mix:
-    """Every loaded voice on its own, as its slot's parameters say. values: each slot's `SLOT_PARAMETERS`."""
+    """Every loaded voice on its own, as its slot's parameters and its own trim say.
+
+    values: each slot's `SLOT_PARAMETERS`.
+    """
     mix = Mix.solo(len(infos), channels)
     for i, (info, (gain, pan, *inner)) in enumerate(zip(infos, values, strict=True)):
         if info:
-            mix.gains[i] = pan_gains(gain, pan, channels)
+            mix.gains[i] = pan_gains(gain * info.trim, pan, channels)
             mix.temperature[i], mix.stretch[i], mix.freeze[i], mix.chaos[i] = inner
     return mix
 
@@ -58,28 +63,37 @@ def equal_gain(infos: Sequence[VoiceInfo | None], own: Mix) -> Mix:
 def validate(mix: Mix, infos: Sequence[VoiceInfo | None], channels: int) -> None:
     """Raise InvalidMix or IncompatibleVoices, naming what is wrong. Empty slots' rows may hold anything finite."""
     voices = len(infos)
-    shapes = {"logits": (voices, voices), "history": (voices,), "gains": (voices, channels)}
-    for field, shape in (shapes | dict.fromkeys(INNER, (voices,))).items():
+    shapes = {
+        "logits": (voices, voices),
+        "conditioning": (MOST_TIERS, voices, voices),
+        "gains": (voices, channels),
+        **dict.fromkeys(("mixture", "history", *INNER), (voices,)),
+    }
+    for field, shape in shapes.items():
         array: NDArray[Any] = getattr(mix, field)
         if array.shape != shape:
             raise InvalidMix(f"mix.{field} has shape {array.shape}, not {shape}", "Fill it in place")
         if not np.isfinite(array).all():
             raise InvalidMix(f"mix.{field} holds NaN or infinity")
     _check_range("logits", mix.logits, 0, np.inf)
+    _check_range("conditioning", mix.conditioning, 0, np.inf)
     _check_range("history", mix.history, 0, voices - 1)
     _check_range("gains", np.abs(mix.gains), 0, MAX_GAIN)
     loaded = [i for i, info in enumerate(infos) if info]
+    _check_range("mixture", mix.mixture[loaded], 0, 1)
     _check_range("temperature", mix.temperature[loaded], MIN_TEMPERATURE, MAX_TEMPERATURE)
     _check_range("stretch", mix.stretch[loaded], 1, MAX_STRETCH)
     _check_range("freeze", mix.freeze[loaded], 0, 1)
     _check_range("chaos", mix.chaos[loaded], 0, 1)
     for i, j in sharing(mix, loaded):
-        _check_compatible(infos[i], infos[j])
+        _check_compatible(infos[i], infos[j], SHARED_FIELDS, "trained with the same settings")
         if mix.logits[i, j] and mix.history[i] != mix.history[j]:
             raise InvalidMix(
                 f"mix.logits[{i}, {j}] is not zero, but voice {i} hears {mix.history[i]} and {j} {mix.history[j]}",
                 "Voices that share logits must share their history",
             )
+    for i, j in conditioned(mix, infos):
+        _check_compatible(infos[i], infos[j], CONDITIONING_FIELDS, "fine-tuned from one base")
 
 
 def sharing(mix: Mix, loaded: Sequence[int]) -> Iterator[tuple[int, int]]:
@@ -90,20 +104,30 @@ def sharing(mix: Mix, loaded: Sequence[int]) -> Iterator[tuple[int, int]]:
                 yield i, j
 
 
+def conditioned(mix: Mix, infos: Sequence[VoiceInfo | None]) -> Iterator[tuple[int, int]]:
+    """Pairs (i, j) of loaded voices where j's tiers condition i, at one of those that i has."""
+    # All slots at once first: mostly there is none.
+    others = mix.conditioning.any(axis=0) & ~np.eye(len(infos), dtype=np.bool_)
+    for i, j in np.argwhere(others).tolist():
+        ours = infos[i]
+        if ours and infos[j] and mix.conditioning[: len(ours.frame_sizes), i, j].any():
+            yield i, j
+
+
 def _check_range(field: str, array: NDArray[Any], low: float, high: float) -> None:
     if array.size and not (low <= array.min() and array.max() <= high):
         raise InvalidMix(f"mix.{field} holds values outside {low}..{high}")
 
 
-def _check_compatible(a: VoiceInfo | None, b: VoiceInfo | None) -> None:
+def _check_compatible(a: VoiceInfo | None, b: VoiceInfo | None, fields: Sequence[str], wanted: str) -> None:
     if a is None or b is None:
         return
-    for field in SHARED_FIELDS:
+    for field in fields:
         ours, theirs = getattr(a, field), getattr(b, field)
         if ours != theirs:
             raise IncompatibleVoices(
                 f"{a.id!r} and {b.id!r} differ in {field} ({ours} and {theirs})",
-                "Blend checkpoints that were trained with the same settings",
+                f"Blend checkpoints that were {wanted}",
             )
 
 
@@ -111,7 +135,7 @@ def effective(mix: Mix, present: NDArray[np.bool_], out: Mix) -> None:
     """Fill `out` with what `mix` means for the voices that are there. present: [V].
 
     A mashup may run a block behind a change of voices, so a slot that is empty (or about to be) is nobody:
-    whoever would hear it hears itself, and whoever counts on it alone draws on its own.
+    whoever would hear it hears itself, and whoever counts on it alone draws or conditions itself.
     """
     own = np.arange(present.size, dtype=np.int32)
     out.assign(mix)
@@ -120,6 +144,10 @@ def effective(mix: Mix, present: NDArray[np.bool_], out: Mix) -> None:
     out.logits *= present & (out.history[:, None] == out.history)
     alone = ~out.logits.any(axis=1)
     out.logits[alone, own[alone]] = 1
+    # Rows of empty slots too: whatever comes there next begins with nothing of anybody's.
+    out.conditioning *= present & present[:, None]
+    tiers, rows = np.nonzero(out.conditioning.sum(axis=2) == 0)
+    out.conditioning[tiers, rows, rows] = 1
 
 
 def least_missed(mix: Mix, present: NDArray[np.bool_]) -> int | None:
@@ -130,8 +158,9 @@ def least_missed(mix: Mix, present: NDArray[np.bool_]) -> int | None:
     loaded = np.flatnonzero(present)
     if loaded.size < 2:
         return None
-    weights = mix.logits / mix.logits.sum(axis=1, keepdims=True)
-    share = np.abs(mix.gains).max(axis=1) @ weights
+    weights = np.concatenate((mix.logits[None], mix.conditioning))
+    weights /= weights.sum(axis=2, keepdims=True)
+    share = np.abs(mix.gains).max(axis=1) @ weights.sum(axis=0)
     leads = [any(mix.history[j] == i for j in loaded if j != i) for i in range(present.size)]
     return int(min(loaded, key=lambda i: (leads[i], share[i], -i)))
 
@@ -154,6 +183,8 @@ class MixRamp:
         audible = changed & self.end.gains.any(axis=1)
         if audible.any():
             self.end.gains[audible] = 0
+            # Does not wait: it knows no history, and a voice that leaves after this block must be out of it.
+            self.end.conditioning[:] = target.conditioning
             return
         self.end.assign(target)
         if changed.any():

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from weakref import WeakValueDictionary
 
@@ -22,6 +23,7 @@ from ambientd.engine.kernels.selftest import choose
 from ambientd.engine.kernels.streams import noise_key, splitmix64, stream_key
 from ambientd.engine.network import Network
 from ambientd.samplernn.checkpoint import Checkpoint, load
+from ambientd.samplernn.forecast import LEAST_FAST
 from ambientd.samplernn.quantize import decode_table, network_scale, silence
 from ambientd.types import BLOCK, VoiceInfo
 
@@ -29,6 +31,8 @@ DC_CORNER = 5.0
 """Hz. Below hearing, above what a quantiser's rounding adds up to."""
 MAX_PRIME = 65_536
 """Samples. A second sets the states, a forecast's long filter needs four; more would only put off the first sound."""
+Source = tuple[str, int, int]
+"""A checkpoint's file, when that was changed last in ns, and its size."""
 
 
 class Voice:
@@ -38,6 +42,7 @@ class Voice:
         self.info = info
         self.packed = packed
         self.seed = seed
+        self.source: Source = "", 0, 0
         self.primes: Tokens = np.zeros((0, 0), np.uint8)
         """[places, n]: what the checkpoint has to prime with."""
         self.guide: Floats | None = None
@@ -65,6 +70,15 @@ class Voice:
     def _buffer(self, size: int) -> Floats:
         self._kept.append(aligned(size))
         return self._kept[-1]
+
+    def buffer_at(self, address: int) -> Floats:
+        """The one that begins there."""
+        return next(buffer for buffer in self._kept if buffer.ctypes.data == address)
+
+    @property
+    def forecaster(self) -> NDArray[np.int64]:
+        """Its row and its stages' (see `plan`); for a voice with a forecast only."""
+        return self._forecaster
 
     @property
     def hidden(self) -> Floats:
@@ -94,8 +108,9 @@ class Voice:
     def _place_signal(self) -> None:
         info = self.info
         decode = self._buffer(info.q_levels)
+        self._levels = decode_table(info.q_levels, info.quantization)
         # The filters are linear, so the album gain may be undone in the table, for nothing.
-        decode[:] = decode_table(info.q_levels, info.quantization) / np.float32(info.album_gain)
+        decode[:] = self._levels / np.float32(info.album_gain)
         self.row[plan.DECODE] = decode.ctypes.data
         signal = self._buffer(plan.SIGNALS)
         signal[plan.INVERSE_TAU] = 1 / info.temperature
@@ -127,10 +142,9 @@ class Voice:
         return self._longest
 
     @property
-    def heard_power(self) -> float:
-        """Mean square of what its forecast's first filter has heard last, in units of the levels of its tokens."""
-        stage = self._forecaster[plan.FORECASTER_FIELDS :]
-        return float(stage.view(np.float64)[plan.ENERGY]) / float(stage[plan.ORDER])
+    def heard(self) -> Floats:
+        """[WINDOW]: the samples before the next block, as forecasts know them: with the album's gain, unfiltered."""
+        return self._levels[self.stream[: plan.WINDOW]]
 
     def follow(self, taps: Floats, error: float) -> None:
         """Expect what this filter does, and errors of that size. taps [order <= follows]; see `guide.levinson`."""
@@ -139,7 +153,8 @@ class Voice:
             self._shorten(stage, taps.size)
             row[plan.STAGES], row[plan.GUIDED], self.guided = 1, 1, True
         self._taps[: taps.size] = taps
-        row.view(np.float64)[plan.SLOW_ERROR] = np.float32(error)
+        numbers = row.view(np.float64)
+        numbers[plan.SLOW_ERROR], numbers[plan.LEAST_FAST] = np.float32(error), np.float32(error * LEAST_FAST)
 
     def _shorten(self, stage: NDArray[np.int64], order: int) -> None:
         """Make the first stage one of `order` taps that learn nothing; it has heard what it has."""
@@ -149,8 +164,7 @@ class Voice:
         heard[order - known.size :] = known
         self._inputs[:order] = heard
         stage[plan.ORDER], stage[plan.OLDEST] = order, 0
-        numbers = stage.view(np.float64)
-        numbers[plan.RATE], numbers[plan.ENERGY] = 0.0, np.square(heard, dtype=np.float64).sum()
+        stage.view(np.float64)[plan.RATE] = 0.0
 
     def _initial_state(self, h0: Floats) -> int:
         """Address of an activation of its own."""
@@ -172,7 +186,9 @@ def open_voice(
 
 def reopen(voice: Voice, seed: int) -> Voice:
     """Another voice of the same checkpoint and weights, primed anew. Loading thread, while `voice` may be playing."""
-    return _primed(Voice(voice.info, voice.packed, seed), voice.primes, voice.guide)
+    again = Voice(voice.info, voice.packed, seed)
+    again.source = voice.source
+    return _primed(again, voice.primes, voice.guide)
 
 
 def next_seed(seed: int) -> int:
@@ -204,26 +220,41 @@ def network_of(checkpoint: Checkpoint) -> Network:
 class VoiceLoader:
     """Opens checkpoint files; voices of one file share its weights while any of them lives. One thread at a time."""
 
-    def __init__(self, precision: str = "auto") -> None:
-        self._format = choose(precision)
-        self._shared: WeakValueDictionary[tuple[Path, int, int], PackedNetwork] = WeakValueDictionary()
+    def __init__(self, precision: str = "auto", levelled: bool = True) -> None:
+        """levelled: whether its voices have trims."""
+        self._format, self._levelled = choose(precision), levelled
+        self._shared: WeakValueDictionary[Source, PackedNetwork] = WeakValueDictionary()
 
     def load(self, path: Path, seed: int) -> Voice:
         """A primed voice. Raises CheckpointError."""
-        checkpoint, packed = self.read(path, lambda *_: None)
-        return open_voice(checkpoint, seed, packed)
+        checkpoint, packed, source = self.read(path)
+        voice = open_voice(checkpoint, seed, packed)
+        voice.source = source
+        return voice
 
-    def read(self, path: Path, check: Callable[[Checkpoint, PackedNetwork], None]) -> tuple[Checkpoint, PackedNetwork]:
-        """A checkpoint, and its weights as the kernel wants them. check: called with those that no voice has yet."""
-        checkpoint = load(path)
+    def unprimed(self, path: Path, seed: int) -> Voice:
+        """One that has heard nothing, to be given another's memory. Raises CheckpointError."""
+        checkpoint, packed, _ = self.read(path)
+        voice = Voice(checkpoint.info, packed, seed)
+        voice.guide = checkpoint.guide if voice.follows else None
+        return voice
+
+    def read(
+        self, path: Path, check: Callable[[Checkpoint, PackedNetwork], None] = lambda *_: None
+    ) -> tuple[Checkpoint, PackedNetwork, Source]:
+        """A checkpoint, its weights as the kernel wants them, and where they are from. Raises CheckpointError.
+
+        check: called with those that no voice has yet.
+        """
+        checkpoint = replace(load(path), levelled=self._levelled)
         found = path.stat()
-        key = (path.resolve(), found.st_mtime_ns, found.st_size)
-        packed = self._shared.get(key)
+        source = str(path.resolve()), found.st_mtime_ns, found.st_size
+        packed = self._shared.get(source)
         if packed is None:
             packed = pack(checkpoint, self._format)
             check(checkpoint, packed)
-            self._shared[key] = packed
-        return checkpoint, packed
+            self._shared[source] = packed
+        return checkpoint, packed, source
 
 
 def choose_prime(primes: Tokens, seed: int, context: int) -> Tokens:

@@ -31,6 +31,8 @@ SCALES = 256
 HORIZONS = (32, 512)
 """Samples over which the size of recent errors is averaged."""
 FIRST_ERROR, LEAST_ERROR = 0.01, 1e-4
+LEAST_FAST = 0.125
+"""Of the guide's errors: what a voice's own latest ones are said to be at least, or it could fall into a silence."""
 LEAST_POWER = 1e-6
 """Per tap, added to a filter's energy: near silence it must not learn from rounding."""
 LANES = 64
@@ -100,6 +102,7 @@ class Forecaster:
         self.errors = np.full(2, FIRST_ERROR, np.float32)
         self._rates: tuple[float, ...] = self._forecast.rates
         self._guided = False
+        self._least = np.float32(0)
         self._weights = [np.zeros(order, np.float32) for order in self._forecast.orders]
         self._heard: list[Floats] = []
         self._parts: Floats = np.zeros(0, np.float32)
@@ -117,6 +120,7 @@ class Forecaster:
         self._energy, self._parts = [0.0], self._parts[:1]
         self._weights = [taps.copy()]
         self.errors[1] = error
+        self._least = np.float32(error * LEAST_FAST)
 
     def _start_over(self) -> None:
         self._weights = [np.zeros_like(w) for w in self._weights]
@@ -137,6 +141,7 @@ class Forecaster:
             rest = left
         horizons = np.array((HORIZONS[0], np.inf) if self._guided else HORIZONS, np.float32)
         self.errors += (abs(rest) - self.errors) / horizons
+        self.errors[0] = max(self.errors[0], self._least)
         self._parts = np.array([dot(w, h) for w, h in zip(self._weights, self._heard, strict=True)], np.float32)
         if not np.all(np.abs(self._parts) <= WILD):
             self._start_over()

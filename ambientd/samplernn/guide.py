@@ -34,8 +34,13 @@ STRETCHES = 8
 """Of a longer album, pieces in one go, spread over it."""
 QUIETEST = 10 ** (-24 / 10)
 """Of the median power: what is below it is a pause, which a voice is not to be led into."""
-WHITE = 1e-9
+WHITE = 1e-7
 """Added to the power, as a share of it: rounding must not make an autocorrelation that none can have."""
+MOST_GAIN = 1000.0
+"""Of a filter, from its errors' power to the music's. A quantiser's errors are a share of the music's power, about
+a 6000th with 256 levels of mu-law: a filter that makes more of them than the music had is louder with every round."""
+WIDEST, NOISIEST = 8.0, 1e-2
+"""To that end lines are widened by so many Hz at most, and then noise is added, as a share of the power."""
 MEAN_ERROR = 0.75
 """Mean size of an error over its root mean square: between Laplace's sqrt(1/2) and Gauss's sqrt(2 / pi)."""
 
@@ -50,12 +55,21 @@ def make_guide(
     levels = decode_table(q_levels, quantization)
     size, hop = round(WINDOW * sample_rate), round(HOP * sample_rate)
     starts = [(track, s) for track in tracks for s in range(0, len(track) - size + 1, hop)]
-    window = np.hanning(size)
-    frames = [_autocorrelation(levels[track[s : s + size]] * window, order) for track, s in _spread(starts)]
+    frames = [
+        _bounded(autocorrelation(levels[track[s : s + size]], order), sample_rate) for track, s in _spread(starts)
+    ]
     if not frames:
         return np.zeros((0, order + 1), np.float32)
-    guide = np.stack(frames) / np.square(window).sum()
+    guide = np.stack(frames)
     return np.asarray(guide[guide[:, 0] >= QUIETEST * np.median(guide[:, 0])], np.float32)
+
+
+def autocorrelation(audio: Floats, order: int) -> Doubles:
+    """[order + 1], lag 0 first, the mean square: of audio [n] under a Hann window, by the FFT (Wiener-Khinchin)."""
+    window = np.hanning(len(audio))
+    spectrum = np.fft.rfft(audio * window, 2 * len(audio))
+    power = np.square(spectrum.real) + np.square(spectrum.imag)
+    return np.asarray(np.fft.irfft(power)[: order + 1] / np.square(window).sum())
 
 
 def between(guide: Floats, position: float) -> Doubles:
@@ -87,8 +101,14 @@ def _spread(starts: list[tuple[Tokens, int]]) -> list[tuple[Tokens, int]]:
     return [starts[f + i] for f in first for i in range(length)]
 
 
-def _autocorrelation(audio: Doubles, order: int) -> Doubles:
-    """By the FFT (Wiener-Khinchin), with room for every lag."""
-    spectrum = np.fft.rfft(audio, 2 * len(audio))
-    power = np.square(spectrum.real) + np.square(spectrum.imag)
-    return np.asarray(np.fft.irfft(power)[: order + 1])
+def _bounded(r: Doubles, sample_rate: int) -> Doubles:
+    """With lines widened, by a Gaussian lag window (Tohkura and others 1978), and noise, until the gain is bounded."""
+    lags, width, white = np.arange(len(r)) / sample_rate, 0.5, WHITE
+    while r[0] and white < NOISIEST and r[0] > MOST_GAIN * (levinson(r)[1] / MEAN_ERROR) ** 2:
+        if width < WIDEST:
+            width *= 2
+            r = r * np.exp(-0.5 * np.square(2 * np.pi * width * lags))
+        else:
+            white *= 10
+            r = np.append(r[0] * (1 + white), r[1:])
+    return r

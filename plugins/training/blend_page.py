@@ -45,8 +45,10 @@ class Report:
 
     def to_dict(self) -> dict[str, Any]:
         """For machines."""
-        albums = [{"id": p.id, "bits_a": p.bits and p.bits[0], "bits_b": p.bits and p.bits[1]} for p in self.players]
-        return dict(self.settings) | {"albums": albums} | self.curve.to_dict()
+        albums: list[dict[str, Any]] = [
+            {"id": p.id, "bits_a": p.bits and p.bits[0], "bits_b": p.bits and p.bits[1]} for p in self.players
+        ]
+        return {**self.settings, "albums": albums, **self.curve.to_dict()}
 
 
 HEADS = ("", "NLL A", "NLL B", "d", "±", *UNITS.values(), "fault")

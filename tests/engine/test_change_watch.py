@@ -7,6 +7,7 @@ import pytest
 
 from ambientd.engine.change_watch import Watch
 from ambientd.engine.engine import Engine
+from ambientd.engine.level_steps import LevelSteps
 from ambientd.engine.voice import open_voice
 from ambientd.types import BLOCK, Mix
 
@@ -39,7 +40,8 @@ def test_gap_level_step_and_jump_are_those_of_the_change(make_checkpoint):
     assert feed(watch, engine, 0.1, 60, gap=0.002) == [change]
     measured = change.measured()
     assert (change.slot, change.ticket, measured["gap_ms"]) == (0, 9, 30)
-    assert measured["level_step_db"] == pytest.approx(20 * np.log10(2), abs=0.1)
+    assert 4 < measured["level_step_db"] <= 6.03  # wherever in a window it was
+    assert measured["level_shift_db"] == pytest.approx(20 * np.log10(2), abs=0.1)
     assert measured["jump"] == pytest.approx(0.3)
     assert not feed(watch, engine, 0.1, 60, gap=1)
 
@@ -52,4 +54,29 @@ def test_silence_makes_no_steps(make_checkpoint):
     watch.begin(change)
     engine.render(Mix.solo(1, 1), np.zeros((BLOCK, 1), np.float32))
     assert feed(watch, engine, 0.5, 60) == [change]
-    assert change.level_step == 0
+    assert change.level_step < 1
+    assert change.level_shift == 0
+
+
+def steps(levels):
+    """The largest step of a sound with these levels in dB, 10 ms each, and what the music is then used to."""
+    heard, amplitude = LevelSteps(RATE), np.repeat(10 ** (np.asarray(levels) / 20), RATE // 100)
+    sound = (amplitude * np.resize([1, -1], amplitude.size))[:, None].astype(np.float32)
+    return max(heard.add(block) for block in np.array_split(sound, len(sound) // BLOCK)), heard.usual
+
+
+def test_a_cut_is_a_step_and_a_swell_is_none():
+    still = np.full(200, -20.0)
+    assert steps(np.append(still, still)) == (pytest.approx(0, abs=0.01), pytest.approx(0, abs=0.01))
+    assert steps(np.append(still, still - 9))[0] == pytest.approx(9, abs=0.01)
+    swell = np.concatenate((still, np.linspace(-20, -8, 200), still + 12))
+    assert steps(swell)[0] < 1
+    assert steps(np.append(still, np.full(200, -70.0)))[0] < 20  # not all the way into silence
+
+
+def test_what_the_music_does_all_the_time_is_no_step():
+    pulse = np.tile(np.repeat([-20.0, -26.0], 20), 20)
+    largest, usual = steps(pulse)
+    assert (largest, usual) == (pytest.approx(6, abs=0.1), pytest.approx(6, abs=0.1))
+    # A while after the last pulse it is used to stillness again.
+    assert steps(np.append(pulse, np.full(600, -20.0)))[1] < 0.1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ambientd.engine.crossfade import equal_power, exchange
+from ambientd.engine.crossfade import clear, equal_power, exchange
 from ambientd.engine.engine import Engine
 from ambientd.engine.voice import open_voice
 from ambientd.types import BLOCK, Mix
@@ -61,10 +61,45 @@ def test_two_voices_change_places_in_all_that_is_said_of_them():
     exchange(mix, 1, 3)
     order = np.array([0, 3, 2, 1])
     np.testing.assert_array_equal(mix.logits, before.logits[np.ix_(order, order)])
+    np.testing.assert_array_equal(mix.conditioning, before.conditioning[:, order][..., order])
     np.testing.assert_array_equal(mix.history, order[before.history[order]])
     np.testing.assert_array_equal(mix.gains, before.gains[order])
     exchange(mix, 1, 3)
     assert all((getattr(mix, name) == getattr(before, name)).all() for name in mix.__dataclass_fields__)
+
+
+def test_nobody_finds_anything_of_who_was_there_before():
+    mix = Mix.solo(3, 1)
+    for name in mix.__dataclass_fields__:
+        getattr(mix, name)[:] = 0.5 if name != "history" else 1
+    clear(mix, 1)
+    solo = Mix.solo(3, 1)
+    for name in mix.__dataclass_fields__:
+        if name != "gains":
+            np.testing.assert_array_equal(getattr(mix, name)[..., 1], getattr(solo, name)[..., 1])
+    assert mix.gains.ravel().tolist() == [0.5, 0, 0.5]
+    np.testing.assert_array_equal(mix.conditioning[:, 1], solo.conditioning[:, 1])
+    assert mix.history.tolist() == [0, 1, 2]
+
+
+def test_who_is_conditioned_by_the_one_that_leaves_is_so_while_it_does(make_checkpoint):
+    base = make_checkpoint(seed=1)
+    sibling, stranger = (open_voice(c, 2) for c in (base, make_checkpoint(seed=2)))
+    engine = Engine(SLOTS, 1, RATE)
+    for slot, one in enumerate((open_voice(base, 1), sibling)):
+        engine.place(slot, one)
+    mix = solo(0)
+    mix.conditioning[:, 0, :2] = 0.5
+    render(engine, mix, 3)
+    engine.place(1, stranger, FADE)
+    weights = []
+    for _ in range(9):
+        render(engine, solo(0), 1)
+        assert not engine.mix.conditioning[:, 0, 1].any()  # which would be of another family
+        weights.append(float(engine.mix.conditioning[0, 0, SPARE]))
+    assert weights == sorted(weights, reverse=True)
+    assert (weights[0] > 0.4, weights[-1]) == (True, 0)
+    assert not engine.changing
 
 
 def test_powers_add_up_all_the_way():

@@ -105,7 +105,7 @@ def test_it_fills_the_ring_and_obeys_parameters_and_commands(rigged, model_files
     rig = rigged([slot(n, path) for n, path in enumerate(model_files)])
     rig.read(RING)
     kinds = [event["event"] for event in rig.events]
-    assert kinds[:4] == ["loaded", "loaded", "mashup", "ready"]
+    assert kinds[:4] == ["loaded", "loaded", "ready", "mashup"]
     assert min(level(rig.read(RING))) > 1e-3
 
     for number in (1, 2):
@@ -271,7 +271,7 @@ def test_it_ends_with_its_supervisor(rigged, model_files):
 def test_the_memory_limit_stops_an_allocation_and_nothing_else():
     code = """
 import numpy as np
-from ambientd.engine.generator import limit_memory
+from ambientd.engine.memory_limit import limit_memory
 limit_memory(1024)
 np.ones(1 << 20)
 try:

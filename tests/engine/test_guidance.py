@@ -54,6 +54,23 @@ def play(voices, blocks, change=lambda mix: None):
     return np.concatenate(audio)
 
 
+def test_who_leaves_follows_its_album_until_it_has_gone():
+    leaving, coming = voice(440), voice(660, seed=1)
+    engine, out, mix = Engine(1, 1, RATE), np.zeros((BLOCK, 1), np.float32), Mix.solo(1, 1)
+    mix.gains[:] = 1
+    engine.place(0, leaving)
+    engine.render(mix, out)
+    engine.place(0, coming, 4 * PERIOD * BLOCK / RATE)
+    before, place = taps(leaving).copy(), leaving.place
+    for _ in range(2 * PERIOD):
+        engine.render(mix, out)
+    assert engine.changing
+    assert coming.guided
+    assert leaving.place > place
+    assert (taps(leaving) != before).any()
+    engine.close()
+
+
 def taps(one):
     return one._taps[:64]
 
@@ -63,7 +80,7 @@ def test_a_voice_is_given_a_filter_before_its_first_block_and_moves_on():
     began = one.place
     play([one], 1)
     assert one.guided
-    np.testing.assert_array_equal(taps(one), levinson(between(one.guide, one.place))[0].astype(np.float32))
+    np.testing.assert_allclose(taps(one), levinson(between(one.guide, one.place))[0], atol=0.3)
     play([one], 9)
     assert (one.place - began) % len(one.guide) == pytest.approx(10 * BLOCK / RATE / 0.5)
 
@@ -133,9 +150,10 @@ def test_a_voice_that_is_far_too_loud_is_told_of_smaller_errors():
     _, usual = levinson(between(one.guide, one.place))
     bank = Bank(1, 1)
     bank.attach(0, one)
-    bank.force(0, np.full(BLOCK, 255, np.uint8))
+    for _ in range(8):
+        bank.force(0, np.full(BLOCK, 255, np.uint8))
     bank.detach(0)
-    assert one.heard_power > 0.5
+    assert np.square(one.heard).mean() > 0.4
     told = []
     one.follow = lambda taps, error: told.append(error)
     Guidance(1).lead([one], Mix.solo(1, 1))

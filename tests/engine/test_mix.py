@@ -9,7 +9,7 @@ import pytest
 
 from ambientd.engine.mix import InvalidMix, MixRamp, effective, equal_gain, least_missed, pan_gains, slot_mix, validate
 from ambientd.errors import IncompatibleVoices
-from ambientd.types import Mix
+from ambientd.types import MOST_TIERS, Mix
 
 
 @pytest.fixture
@@ -42,6 +42,10 @@ def spoilt(field, index, value):
         ("gains", (2, 1), np.inf),
         ("gains", (0, 0), -17.0),
         ("logits", (0, 2), 0.5),  # without hearing the same
+        ("mixture", 0, 1.1),
+        ("mixture", 2, np.nan),
+        ("conditioning", (0, 0, 2), -0.1),
+        ("conditioning", (MOST_TIERS - 1, 1, 1), np.inf),
     ],
 )
 def test_a_mix_that_cannot_be_rendered_is_named(infos, field, index, value):
@@ -69,6 +73,38 @@ def test_voices_that_cannot_share_are_named_with_the_field(infos, field, value):
         validate(mix, (infos[0], None, other), 2)
     assert infos[0].id in str(caught.value)
     assert other.id in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("family", "strangers"), ("dim", 32), ("frame_sizes", (4, 12)), ("frame_sizes", (4, 8, 16))]
+)
+def test_only_siblings_of_one_shape_condition_each_other(infos, field, value):
+    first, sibling = (dataclasses.replace(info, family="sea") for info in (infos[0], infos[2]))
+    other = dataclasses.replace(sibling, **{field: value})
+    mix = Mix.solo(3, 2)
+    mix.conditioning[1, 2] = (0.5, 0.5, 0)  # the first, and the empty slot
+    validate(mix, (first, None, sibling), 2)
+    validate(mix, (None, None, other), 2)
+    with pytest.raises(IncompatibleVoices, match=field) as caught:
+        validate(mix, (first, None, other), 2)
+    assert first.id in str(caught.value)
+    assert other.id in str(caught.value)
+
+
+def test_tiers_that_a_voice_does_not_have_are_nobodys_business(infos):
+    mix = Mix.solo(3, 2)
+    mix.conditioning[len(infos[0].frame_sizes) :] = 1
+    validate(mix, infos, 2)
+
+
+def test_an_empty_slot_conditions_nobody_and_is_not_conditioned():
+    mix, out = Mix.solo(3, 1), Mix.solo(3, 1)
+    mix.conditioning[0] = ((1, 1, 0), (0, 0, 1), (0, 1, 0))
+    effective(mix, np.array([True, False, True]), out)
+    assert (out.conditioning == np.eye(3)).all()
+    mix.conditioning[0, 0, 2] = 0.5
+    effective(mix, np.array([True, False, True]), out)
+    assert out.conditioning[0, 0].tolist() == [1, 0, 0.5]
 
 
 def test_shared_logits_over_a_shared_history_are_fine(infos):
@@ -107,6 +143,14 @@ def test_the_voice_that_is_missed_least():
     assert least_missed(mix, np.array([True, True, False])) == 0
 
 
+def test_a_voice_that_conditions_one_that_is_heard_is_missed():
+    mix = Mix.solo(3, 1)
+    mix.gains[0] = 1
+    assert least_missed(mix, np.ones(3, np.bool_)) == 2
+    mix.conditioning[1, 0] = (0, 0, 1)
+    assert least_missed(mix, np.ones(3, np.bool_)) == 1
+
+
 def test_the_ramp_goes_on_from_where_the_last_one_ended():
     ramp, first, second = MixRamp(2, 1), Mix.solo(2, 1), Mix.solo(2, 1)
     first.gains[0], second.gains[1] = 1, 1
@@ -120,9 +164,11 @@ def test_a_heard_voice_changes_its_history_in_silence():
     ramp, solo, shared = MixRamp(2, 1), Mix.solo(2, 1), Mix.solo(2, 1)
     solo.gains[:] = shared.gains[:] = 1
     shared.history[1] = 0
+    shared.conditioning[0] = ((0, 1), (1, 0))
     ramp.advance(solo)
     ramp.advance(shared)
     assert (ramp.end.history.tolist(), ramp.end.gains[:, 0].tolist()) == ([0, 1], [1, 0])
+    assert ramp.end.conditioning[0].tolist() == [[0, 1], [1, 0]]  # which waits for no history
     ramp.advance(shared)
     assert (ramp.end.history.tolist(), ramp.start.gains[:, 0].tolist()) == ([0, 0], [1, 0])
     assert ramp.end.gains[:, 0].tolist() == [1, 1]
@@ -133,6 +179,11 @@ def test_panning_keeps_the_power():
         assert np.square(pan_gains(0.5, pan, 2)).sum() == pytest.approx(0.25)
     assert pan_gains(0.5, -1, 2) == pytest.approx([0.5, 0], abs=1e-6)
     assert pan_gains(0.5, 1, 1) == pytest.approx([0.5])
+
+
+def test_a_slots_gain_has_its_voices_trim(infos):
+    quiet = [dataclasses.replace(info, trim=3.0) if info else None for info in infos]
+    assert slot_mix(quiet, [(0.5, 0.0, 1, 1, 0, 0)] * 3, 1).gains[:, 0] == pytest.approx([1.5, 0, 1.5])
 
 
 def test_equal_gain_keeps_the_slots_parameters(infos):

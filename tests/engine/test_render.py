@@ -12,6 +12,10 @@ import soundfile
 from click.testing import CliRunner
 
 from ambientd.cli import main
+from ambientd.engine.bench import Case
+from ambientd.engine.bench_mashup import measure_mashup
+from ambientd.engine.mix import InvalidMix
+from ambientd.plugin import Mashup, Parameter
 
 
 @pytest.fixture
@@ -125,6 +129,10 @@ def test_rendering_never_imports_torch(tmp_path, model_files):
     code = f"""
 import sys
 from ambientd.cli import main
+from ambientd.engine.bench import Case
+from ambientd.engine.bench_mashup import measure_mashup
+from ambientd.engine.mix import InvalidMix
+from ambientd.plugin import Mashup, Parameter
 main({arguments!r}, standalone_mode=False)
 assert "torch" not in sys.modules
 """
@@ -155,6 +163,31 @@ def test_bench_prints_a_table_of_what_was_asked_for():
     assert result.exit_code == 0, result.output
     _, *rows, _ = result.output.splitlines()
     assert [row.split()[:3] for row in rows] == [[d, "bf16", t] for d in ("32", "64") for t in ("1", "2")]
+
+
+def test_bench_says_what_each_mashup_costs():
+    arguments = ["bench", "engine", "--mashup", "--dim", "32", "--seconds", "0.1"]
+    result = CliRunner().invoke(main, [*arguments, "--voices", "1", "3", "--json"])
+    assert result.exit_code == 0, result.output
+    rows = [row for row in json.loads(result.stdout) if row["mashup"] == "blend"]
+    assert [(row["dim"], row["voices"], row["precision"]) for row in rows] == [(32, 1, "int8"), (32, 3, "int8")]
+    assert all(row["xrt"] > 0 and row["without"] > 0 and row["cost"] > -1 and row["noise"] >= 0 for row in rows)
+    _, *table, _ = CliRunner().invoke(main, arguments).output.splitlines()
+    assert ["blend", "32", "int8", "2"] in [row.split()[:4] for row in table]
+    assert CliRunner().invoke(main, [*arguments, "--threads", "2"]).exit_code == 2
+
+
+def test_a_broken_mashup_is_not_measured():
+    class Broken(Mashup):
+        name = "broken"
+        parameters = (Parameter("depth", "How broken", low=2, high=3, default=2),)
+
+        def next_mix(self, controls, clock, mix):
+            assert 2 <= controls["depth"] <= 3
+            mix.gains[:] = np.nan
+
+    with pytest.raises(InvalidMix, match="gains"):
+        measure_mashup(Broken, Case(dim=16, voices=2, checkpoints=2), 0.01)
 
 
 def test_precision_changes_the_music_only_where_it_rounds(render):

@@ -7,6 +7,7 @@ To read in this order:
     cpu.py                            `render`, the outline; what it is called with: operands.py, rows.py
     prediction.py                     one sample's logits; frames.py: a tier's frame; texture.py: what bends it;
                                       forecasting.py: what the sample tier hears besides
+    conditioning.py                   whose frames a tier hears of the one above; groups.py: voices of one checkpoint
     drawing.py                        from logits to tokens; elementary.py: exp and the random numbers of streams.py
     gemv.py, activations.py           where the time goes: products, quantizing, the look-up table; emitted as LLVM IR
     sharing.py, mailbox.py            what the second core does, and how it is handed over

@@ -16,37 +16,16 @@ import numpy as np
 
 from ambientd.engine.kernels import plan
 from ambientd.engine.kernels.compiled import kernel
-from ambientd.engine.kernels.drawing import draw_all, mark_drawing
-from ambientd.engine.kernels.emit import bytes_at, floats_at, words_at
+from ambientd.engine.kernels.conditioning import set_shares
+from ambientd.engine.kernels.drawing import draw_all, mark_drawing, set_mixtures
+from ambientd.engine.kernels.emit import bytes_at, floats_at
+from ambientd.engine.kernels.groups import group
 from ambientd.engine.kernels.mailbox import close_block, open_block
 from ambientd.engine.kernels.prediction import predict
 from ambientd.engine.kernels.rows import voice_at
 from ambientd.engine.kernels.texture import set_textures
 
 _f = np.float32
-
-
-@kernel
-def _members(rows, work, g):
-    """The list of group g."""
-    return words_at(work.members + 8 * max(rows.slots, 3) * g)
-
-
-@kernel
-def _group(rows, work):
-    """Voices of one checkpoint together."""
-    sizes, groups = words_at(work.sizes), 0
-    for v in range(rows.slots):
-        if voice_at(rows, v)[plan.DIM]:
-            checkpoint, g = voice_at(rows, v)[plan.HIDDEN_MATRIX], 0
-            while g < groups and voice_at(rows, _members(rows, work, g)[0])[plan.HIDDEN_MATRIX] != checkpoint:
-                g += 1
-            if g == groups:
-                sizes[g] = 0
-                groups += 1
-            _members(rows, work, g)[sizes[g]] = v
-            sizes[g] += 1
-    return groups
 
 
 @kernel
@@ -70,18 +49,22 @@ def _sound(signal, x):
 
 
 @kernel
-def render(rows, ramp, textures, work, result):
-    """Make result.audio.shape[0] samples. rows: `Rows`; textures: `TextureRamp`; the rest by name."""
+def render(rows, ramp, textures, blends, work, result):
+    """Make result.audio.shape[0] samples.
+
+    rows: `Rows`; textures: `TextureRamp`; blends: `BlendRamp`; the rest by name.
+    """
     audio, drawn = result.audio, result.drawn
     count, frames, channels = rows.slots, audio.shape[0], audio.shape[1]
     mark_drawing(rows, ramp, bytes_at(work.drawing))
     set_textures(rows, textures)
-    groups = _group(rows, work)
+    set_mixtures(rows, blends)
+    set_shares(rows, blends)
+    groups, history = group(rows, work), ramp.history.ctypes.data
     open_block(work.box)
     for s in range(frames):
         a = _f(s + 1) / _f(frames)
-        for g in range(groups):
-            predict(rows, ramp, a, s, work, _members(rows, work, g), words_at(work.sizes)[g])
+        predict(rows, history, a, s, work, groups)
         if result.logits.shape[1]:
             _keep_logits(rows, s, result)
         draw_all(rows, ramp, s, a, work, drawn)

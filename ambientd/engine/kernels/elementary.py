@@ -8,9 +8,10 @@ from __future__ import annotations
 import numpy as np
 
 from ambientd.engine.kernels.compiled import kernel
-from ambientd.engine.kernels.emit import float_from_bits, fma
+from ambientd.engine.kernels.emit import bits_of_float, float_from_bits, fma
 
 _f = np.float32
+ROOT_HALF_BITS = int(np.sqrt(np.float32(0.5)).view(np.int32))
 
 
 @kernel
@@ -27,6 +28,25 @@ def exp(x):
     p = fma(p, r, _f(6.931472057e-1))
     p = fma(p, r, _f(1))
     return p * float_from_bits((np.int32(k) + np.int32(127)) << np.int32(23))
+
+
+@kernel
+def log(x):
+    """log(x) of a normal number above 0, to 1e-7 or the last bit; of 1 exactly 0.
+
+    k log 2 + log(1 + f) with f in sqrt(1/2) - 1..sqrt(2) - 1; from the third power on a polynomial.
+    """
+    k = (bits_of_float(x) - np.int32(ROOT_HALF_BITS)) >> np.int32(23)
+    f = float_from_bits(bits_of_float(x) - (k << np.int32(23))) - _f(1)
+    p = _f(8.643548936e-2)
+    p = fma(p, f, _f(-1.426262558e-1))
+    p = fma(p, f, _f(1.493378729e-1))
+    p = fma(p, f, _f(-1.657897383e-1))
+    p = fma(p, f, _f(1.996119022e-1))
+    p = fma(p, f, _f(-2.500126064e-1))
+    p = fma(p, f, _f(3.333396614e-1))
+    p = fma(p, f, _f(-0.5))
+    return fma(_f(k), _f(6.931471806e-1), fma(p, f * f, f))
 
 
 @kernel

@@ -160,7 +160,7 @@ def _hear(forecaster, token):
         centre += part
         rest = left
     fast, slow = _f(numbers[plan.FAST_ERROR]), _f(numbers[plan.SLOW_ERROR])
-    numbers[plan.FAST_ERROR] = np.float64(fast + (abs(rest) - fast) / _f(HORIZONS[0]))
+    numbers[plan.FAST_ERROR] = max(np.float64(fast + (abs(rest) - fast) / _f(HORIZONS[0])), numbers[plan.LEAST_FAST])
     if not shared[plan.GUIDED]:
         numbers[plan.SLOW_ERROR] = np.float64(slow + (abs(rest) - slow) / _f(HORIZONS[1]))
     if wild:

@@ -10,11 +10,12 @@ import numpy as np
 from ambientd.engine.kernels import plan
 from ambientd.engine.kernels.activations import quantize
 from ambientd.engine.kernels.compiled import kernel
+from ambientd.engine.kernels.conditioning import add_shared, is_shared, own_vector
 from ambientd.engine.kernels.elementary import sigmoid
-from ambientd.engine.kernels.emit import bytes_at, floats_at, words_at
+from ambientd.engine.kernels.emit import bytes_at, floats_at, ints_at, words_at
 from ambientd.engine.kernels.gemv import multiply
 from ambientd.engine.kernels.rows import layer_at, tier_at, voice_at
-from ambientd.engine.kernels.sharing import fetch, is_helped, multiply_ahead, multiply_all, multiply_shared
+from ambientd.engine.kernels.sharing import is_helped, multiply_ahead, multiply_all, multiply_shared
 from ambientd.engine.kernels.texture import disturb, hold, texture_at
 
 _f = np.float32
@@ -33,13 +34,13 @@ def _read_frame(rows, v, k, heard):
 
 
 @kernel
-def _add_from_above(rows, v, k, work):
-    """Onto X of voice v, the vector that the tier above k has made for this frame, the input's bias in it."""
-    voice, above = voice_at(rows, v), tier_at(rows, v, k + 1)
-    frame = voice[plan.POSITION] // tier_at(rows, v, k)[plan.FRAME_SIZE]
-    x = floats_at(voice[plan.X])
-    fetch(rows, v, k + 1, frame % above[plan.RATIO], work)
-    vector = floats_at(above[plan.CONDITIONING] + 4 * voice[plan.DIM] * (frame % above[plan.RATIO]))
+def _add_from_above(rows, v, k, a, work):
+    """Onto X of voice v, what the tier above k says of this frame, the input's bias in it."""
+    voice, period = voice_at(rows, v), tier_at(rows, v, k)[plan.FRAME_SIZE]
+    if is_shared(rows, v, k + 1):
+        add_shared(rows, v, k + 1, period, a, work)
+        return
+    x, vector = floats_at(voice[plan.X]), floats_at(own_vector(rows, v, k + 1, period, work))
     for i in range(voice[plan.DIM]):
         x[i] += vector[i]
 
@@ -85,13 +86,16 @@ def _recur(rows, a, k, n, work, count):
 
 
 @kernel
-def make_frames(rows, ramp, a, s, k, work, count):
-    """One frame of tier k of the voices that are due: all of one checkpoint. Whether there is more to `share`."""
+def make_frames(rows, history, a, s, k, work, count):
+    """One frame of tier k of the voices that are due: all of one checkpoint. Whether there is more to `share`.
+
+    history: address of the ramp's; the tuple itself is so large that handing it on is felt.
+    """
     due = words_at(work.due)
     lead = voice_at(rows, due[0])
     dim, form = lead[plan.DIM], lead[plan.QUANTIZED]
     for i in range(count):
-        _read_frame(rows, due[i], k, voice_at(rows, ramp.history[due[i]])[plan.STREAM] + plan.WINDOW + s)
+        _read_frame(rows, due[i], k, voice_at(rows, ints_at(history)[due[i]])[plan.STREAM] + plan.WINDOW + s)
         words_at(work.inputs)[i], words_at(work.outputs)[i] = (
             voice_at(rows, due[i])[plan.FRAME],
             voice_at(rows, due[i])[plan.X],
@@ -99,7 +103,7 @@ def make_frames(rows, ramp, a, s, k, work, count):
     multiply_all(tier_at(rows, due[0], k)[plan.INPUT_MATRIX], work, count)
     for i in range(count):
         if k + 1 < lead[plan.TIERS]:
-            _add_from_above(rows, due[i], k, work)
+            _add_from_above(rows, due[i], k, a, work)
         words_at(work.inputs)[i] = voice_at(rows, due[i])[plan.X]
         quantize(words_at(work.inputs)[i], dim, form, 0)
     for n in range(lead[plan.LAYERS]):

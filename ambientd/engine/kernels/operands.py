@@ -35,6 +35,15 @@ class TextureRamp(NamedTuple):
     end_chaos: Floats
 
 
+class BlendRamp(NamedTuple):
+    """And what of it concerns other voices but is asked for less often than the logits. T tiers."""
+
+    start_mixture: Floats  # [V]
+    end_mixture: Floats
+    start_conditioning: Floats  # [T, V, V]
+    end_conditioning: Floats
+
+
 class Work(NamedTuple):
     """The kernel's notes while it renders, by addresses too. `Notes` owns them. V slots."""
 
@@ -49,6 +58,7 @@ class Work(NamedTuple):
     box: int  # the second core's mailbox
     scores: int  # float32 [256]
     groups: int  # float32 [256 / 16]: sums of `drawing.GROUP` scores each
+    average: int  # float32 [2, 256]: of probabilities, and scratch for it
 
 
 class Notes:
@@ -57,12 +67,12 @@ class Notes:
     def __init__(self, slots: int) -> None:
         self.box = mailbox.mailbox()
         self._lists = np.zeros((slots + 8, max(slots, 3)), np.int64)
-        self._scores = np.zeros((2, MAX_LEVELS), np.float32)
+        self._scores = np.zeros((4, MAX_LEVELS), np.float32)
         lists = [row.ctypes.data for row in self._lists[slots:]]
-        members, scores, groups = self._lists.ctypes.data, *(row.ctypes.data for row in self._scores)
+        members, scores, groups, average = self._lists.ctypes.data, *(row.ctypes.data for row in self._scores[:3])
         drawing, sizes, due, inputs, outputs, staged, single, _ = lists
         self.work = Work(
-            drawing, members, sizes, due, inputs, outputs, staged, single, self.box.ctypes.data, scores, groups
+            drawing, members, sizes, due, inputs, outputs, staged, single, self.box.ctypes.data, scores, groups, average
         )
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ambientd.arrays import Floats
 from ambientd.engine.kernels import plan
-from ambientd.engine.kernels.emit import aligned_bytes
+from ambientd.engine.kernels.emit import aligned, aligned_bytes
 from ambientd.engine.kernels.matrices import COLUMNS, Format, Matrix, pad, padded, to_int16
 from ambientd.engine.network import Forecast, Network, Tier
 from ambientd.samplernn.forecast import FIRST_ERROR, SCALES, midpoints
@@ -76,6 +76,7 @@ class PackedNetwork:
         self.levels = padded(network.q_levels)
         self.h0 = [[cell.h0.copy() for cell in tier.cells] for tier in network.tiers]
         self._matrices: list[tuple[Matrix, int]] = []  # with the number of samples between two uses
+        self._folded: list[Floats] = []
         tiers, cells = len(network.tiers), len(network.tiers[0].cells)
         self.voice = np.zeros(plan.VOICE_FIELDS, np.int64)
         self.tiers = np.zeros((tiers, plan.TIER_FIELDS), np.int64)
@@ -141,5 +142,8 @@ class PackedNetwork:
         own = tier.input_bias if is_top else np.zeros_like(tier.input_bias)
         below = np.tile(network.tiers[k - 1].input_bias, tier.ratio) if k else np.float32(0)
         size, bias = tier.frame_size, tier.upsample_bias + below
+        self._folded.append(aligned(self.dim))
+        self._folded[k][: self.units] = network.tiers[k - 1].input_bias if k else 0
+        row[plan.FOLDED_BIAS] = self._folded[k].ctypes.data
         row[plan.INPUT_MATRIX] = self._matrix(tier.input_weight, own, kind=plan.FP32, period=size)
         row[plan.UPSAMPLE_MATRIX] = self._matrix(tier.upsample_weight, bias, tier.ratio, period=size)

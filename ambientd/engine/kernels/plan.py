@@ -58,8 +58,10 @@ WINDOW = 4096
     END_FREEZE,
     START_CHAOS,
     END_CHAOS,
+    START_MIXTURE,
+    END_MIXTURE,
     SIGNALS,
-) = range(15)
+) = range(17)
 
 # A tier's row.
 (
@@ -74,8 +76,11 @@ WINDOW = 4096
     SHARED_FROM,  # of the frame's vectors, the first that is not in CONDITIONING yet, but with the second core
     SHARED_JOB,  # the number of its first job; -1: of none
     SHARED_INPUT,  # the activation that it is made from
+    FOLDED_BIAS,  # [dim]: the input's bias of the tier below, which is in every vector of CONDITIONING
+    START_SHARES,  # [V]: of the block being made, how much whose vectors of this tier condition the one below
+    END_SHARES,  # START_SHARES 0: its own alone
     TIER_FIELDS,
-) = range(12)
+) = range(15)
 
 # A GRU layer's row.
 (
@@ -96,13 +101,14 @@ WINDOW = 4096
     MIDPOINTS,  # [levels - 1]: between neighbouring ones
     WIDTHS,  # [2, 256]
     GUIDED,  # 1: by one filter that was given to it; it learns nothing, and SLOW_ERROR stays
+    LEAST_FAST,  # what FAST_ERROR does not fall below
     SLOPE,
     CENTRE,  # what it expects
     FAST_ERROR,
     SLOW_ERROR,
     TOKENS,  # the same as the table knows them, uint8 [3]
     FORECASTER_FIELDS,
-) = range(13)
+) = range(14)
 
 # A stage's row. Floats as above.
 (

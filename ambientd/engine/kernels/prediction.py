@@ -10,20 +10,25 @@ import numpy as np
 from ambientd.engine.kernels import plan
 from ambientd.engine.kernels.activations import look_up, quantize
 from ambientd.engine.kernels.compiled import kernel
+from ambientd.engine.kernels.conditioning import add_shared, is_shared, own_vector
 from ambientd.engine.kernels.emit import float_from_bits, floats_at, ints_at, shorts_at, words_at
 from ambientd.engine.kernels.forecasting import add_forecast, add_prior
 from ambientd.engine.kernels.frames import make_frames
+from ambientd.engine.kernels.groups import members_of, size_of
 from ambientd.engine.kernels.rows import tier_at, voice_at
-from ambientd.engine.kernels.sharing import fetch, multiply_all, share
+from ambientd.engine.kernels.sharing import is_to_be_shared, multiply_all, share
 
 _f = np.float32
 
 
 @kernel
-def _find_due(rows, frame_size, work, members, count):
-    """List in work.due those whose frame begins with this sample; how many they are."""
-    due = 0
-    for i in range(count):
+def _find_due(rows, k, work, g):
+    """List in work.due those of group g who have a tier k, and begin a frame with this sample; how many they are."""
+    members, due = members_of(rows, work, g), 0
+    if k >= voice_at(rows, members[0])[plan.TIERS]:
+        return 0
+    frame_size = tier_at(rows, members[0], k)[plan.FRAME_SIZE]
+    for i in range(size_of(work, g)):
         if voice_at(rows, members[i])[plan.POSITION] % frame_size == 0:
             words_at(work.due)[due] = members[i]
             due += 1
@@ -31,16 +36,46 @@ def _find_due(rows, frame_size, work, members, count):
 
 
 @kernel
-def _look_up_all(rows, ramp, s, work, members, count):
+def _begin_frames(rows, history, a, s, work, groups):
+    """The frames that begin with sample s: of all voices, before any tier below hears them."""
+    shared = 0
+    for k in range(rows.most_tiers - 1, -1, -1):
+        for g in range(groups):
+            due = _find_due(rows, k, work, g)
+            if due and make_frames(rows, history, a, s, k, work, due):
+                shared |= 1 << k
+    # The lowest tier's first: they are needed soonest.
+    for k in range(rows.most_tiers):
+        if shared >> k & 1:
+            for g in range(groups):
+                due = _find_due(rows, k, work, g)
+                if due and is_to_be_shared(rows, k, work):
+                    share(rows, k, work, due)
+
+
+@kernel
+def _conditioning(rows, v, a, work):
+    """Address of what the lowest tier says to the sample level of voice v: float32 [dim], maybe its X."""
+    if not is_shared(rows, v, 0):
+        return own_vector(rows, v, 0, 1, work)
+    voice = voice_at(rows, v)
+    x = floats_at(voice[plan.X])
+    for i in range(voice[plan.DIM]):
+        x[i] = _f(0)
+    add_shared(rows, v, 0, 1, a, work)
+    return voice[plan.X]
+
+
+@kernel
+def _look_up_all(rows, history, a, s, work, members, count):
     """The newest samples' sum of each voice, and what it forecasts, into its X, through a ReLU."""
     for i in range(count):
-        voice, tier = voice_at(rows, members[i]), tier_at(rows, members[i], 0)
-        fetch(rows, members[i], 0, voice[plan.POSITION] % tier[plan.RATIO], work)
+        voice = voice_at(rows, members[i])
         dim, width = voice[plan.DIM], voice[plan.POSITIONS]
-        conditioning = tier[plan.CONDITIONING] + 4 * dim * (voice[plan.POSITION] % tier[plan.RATIO])
-        newest = voice_at(rows, ramp.history[members[i]])[plan.STREAM] + plan.WINDOW + s - width
+        newest = voice_at(rows, ints_at(history)[members[i]])[plan.STREAM] + plan.WINDOW + s - width
         scale = float_from_bits(np.int32(voice[plan.TABLE_SCALE]))
         x = voice[plan.X]
+        conditioning = _conditioning(rows, members[i], a, work)
         look_up(voice[plan.TABLE], newest, conditioning, x, width, voice[plan.LEVELS], dim, scale)
         if voice[plan.FORECASTER]:
             add_forecast(voice, newest + width - 1)
@@ -69,19 +104,10 @@ def _find_places(activation, dim):
 
 
 @kernel
-def predict(rows, ramp, a, s, work, members, count):
+def _run_sample_level(rows, history, a, s, work, members, count):
     """Logits of sample s of the block, for the `count` voices of one checkpoint, into their LOGITS."""
     lead = members[0]
-    shared = 0
-    for k in range(voice_at(rows, lead)[plan.TIERS] - 1, -1, -1):
-        due = _find_due(rows, tier_at(rows, lead, k)[plan.FRAME_SIZE], work, members, count)
-        if due and make_frames(rows, ramp, a, s, k, work, due):
-            shared |= 1 << k
-    # The lowest tier's first: they are needed soonest.
-    for k in range(voice_at(rows, lead)[plan.TIERS]):
-        if shared >> k & 1:
-            share(rows, k, work, _find_due(rows, tier_at(rows, lead, k)[plan.FRAME_SIZE], work, members, count))
-    _look_up_all(rows, ramp, s, work, members, count)
+    _look_up_all(rows, history, a, s, work, members, count)
     multiply_all(voice_at(rows, lead)[plan.HIDDEN_MATRIX], work, count)
     for i in range(count):
         voice = voice_at(rows, members[i])
@@ -90,8 +116,15 @@ def predict(rows, ramp, a, s, work, members, count):
         else:
             quantize(voice[plan.HIDDEN], voice[plan.DIM], voice[plan.HIDDEN_QUANTIZED], 1)
         words_at(work.inputs)[i], words_at(work.outputs)[i] = voice[plan.HIDDEN], voice[plan.LOGITS]
-        voice[plan.POSITION] += 1
     multiply_all(voice_at(rows, lead)[plan.OUTPUT_MATRIX], work, count)
     if voice_at(rows, lead)[plan.FORECASTER]:
         for i in range(count):
             add_prior(voice_at(rows, members[i]))
+
+
+@kernel
+def predict(rows, history, a, s, work, groups):
+    """Every voice's logits of sample s of the block, `a` of the way through it. history: address of the ramp's."""
+    _begin_frames(rows, history, a, s, work, groups)
+    for g in range(groups):
+        _run_sample_level(rows, history, a, s, work, members_of(rows, work, g), size_of(work, g))

@@ -6,7 +6,7 @@ probabilities are taken in float64, so that the inverse CDF has no rounding of i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -81,12 +81,28 @@ class ReferenceVoice:
 
     def logits(self, heard: Sequence[int], texture: Texture = PLAIN) -> Floats:
         """Logits [q] of the sample that follows `heard` (the whole past, newest last); advances the state."""
+        for k in reversed(range(len(self.network.tiers))):
+            if self.begins(k):
+                self.frame(k, heard, texture, self.vector(k + 1))
+        return self.sample(heard, self.vector(0))
+
+    def begins(self, k: int) -> bool:
+        """Whether it has a tier k, and a frame of it begins with the next sample."""
+        return k < len(self.network.tiers) and self.position % self.network.tiers[k].frame_size == 0
+
+    def vector(self, k: int) -> Floats:
+        """[D]: what tier k hands down at this sample; above the highest tier there is nothing."""
+        if k == len(self.network.tiers):
+            return np.zeros(self.network.dim, np.float32)
+        tier = self.network.tiers[k]
+        vector: Floats = self.conditioning[k][self.position // (tier.frame_size // tier.ratio) % tier.ratio]
+        return vector
+
+    def sample(self, heard: Sequence[int], conditioning: Floats) -> Floats:
+        """The sample level: logits [q]. conditioning [D]: whatever is handed down from tier 0."""
         net, t = self.network, self.position
-        for k in reversed(range(len(net.tiers))):
-            if t % net.tiers[k].frame_size == 0:
-                self._frame(k, heard, texture)
-        k0, ratio = net.table.shape[0], net.tiers[0].ratio
-        x = self.conditioning[0][t % ratio] + net.table[np.arange(k0), np.asarray(heard[-k0:])].sum(axis=0)
+        k0 = net.table.shape[0]
+        x = conditioning + net.table[np.arange(k0), np.asarray(heard[-k0:])].sum(axis=0)
         if self.forecaster and net.forecast:
             if t:
                 self.forecaster.hear(heard[-1])
@@ -98,15 +114,13 @@ class ReferenceVoice:
             result = with_forecast(result, net.forecast, self.forecaster)
         return result
 
-    def _frame(self, k: int, heard: Sequence[int], texture: Texture) -> None:
+    def frame(self, k: int, heard: Sequence[int], texture: Texture, conditioning: Floats) -> None:
+        """One frame of tier k. conditioning [D]: whatever is handed down from the tier above."""
         net = self.network
         tier = net.tiers[k]
         offset, factor = network_scale(net.q_levels)
         frame = (np.asarray(heard[-tier.frame_size :], np.float32) - np.float32(offset)) * np.float32(factor)
-        x = tier.input_weight @ frame + tier.input_bias
-        if k + 1 < len(net.tiers):
-            above = net.tiers[k + 1]
-            x = x + self.conditioning[k + 1][(self.position // tier.frame_size) % above.ratio]
+        x = tier.input_weight @ frame + tier.input_bias + conditioning
         slow = k > 0 or len(net.tiers) == 1
         for layer, cell in enumerate(tier.cells):
             x = gru(cell, x, self.states[k][layer], texture.rate if slow else 1)
@@ -146,6 +160,38 @@ def draw(z: NDArray[np.float64], u: float) -> int:
     return int(np.searchsorted(cumulative, u * cumulative[-1], side="right"))
 
 
+def step(
+    voices: Mapping[int, ReferenceVoice],
+    heard: Mapping[int, Sequence[int]],
+    textures: Mapping[int, Texture],
+    conditioning: Floats,
+) -> dict[int, Floats]:
+    """Logits of the next sample of all voices, by slot. conditioning [T, V, V]: a mix's, of these voices alone.
+
+    A tier's frames wait for those of everybody's tier above it: they may hear any of them.
+    """
+
+    def handed_down(i: int, k: int) -> Floats:
+        if k == len(voices[i].network.tiers):
+            return voices[i].vector(k)
+        shares = conditioning[k, i] / conditioning[k, i].sum()
+        return np.asarray(sum(shares[j] * voices[j].vector(k) for j in voices if shares[j]))
+
+    for k in reversed(range(len(conditioning))):
+        for i, voice in voices.items():
+            if voice.begins(k):
+                voice.frame(k, heard[i], textures[i], handed_down(i, k + 1))
+    below = {i: handed_down(i, 0) for i in voices}
+    return {i: voice.sample(heard[i], below[i]) for i, voice in voices.items()}
+
+
+def blend(shares: Floats, mixture: float, votes: Mapping[int, NDArray[np.float64]]) -> NDArray[np.float64]:
+    """z [q] of a voice that draws, as `Mix` says. shares [V] sum to 1; votes: log-probabilities of who has a share."""
+    product = np.sum([shares[j] * vote for j, vote in votes.items()], axis=0)
+    average = np.logaddexp.reduce([np.log(shares[j]) + vote for j, vote in votes.items()])
+    return np.asarray((1 - mixture) * product + mixture * average)
+
+
 def draws(ramp: MixRamp, present: Sequence[bool]) -> list[bool]:
     """Which voices draw tokens of their own: those that somebody hears, through a gain or as a history."""
     history = ramp.end.history
@@ -164,22 +210,23 @@ def texture_of(ramp: MixRamp, i: int, a: float) -> Texture:
 
 
 def render_block(voices: Sequence[ReferenceVoice | None], ramp: MixRamp) -> None:
-    """Append one block of tokens to every voice's `tokens`, mixing their log-probabilities as `ramp` says."""
+    """Append one block of tokens to every voice's `tokens`, mixing them as `ramp` says."""
     drawn = draws(ramp, [voice is not None for voice in voices])
     loaded = {i: voice for i, voice in enumerate(voices) if voice}
     history = ramp.end.history
     for s in range(BLOCK):
         a = (s + 1) / BLOCK
-        weights = (1 - a) * ramp.start.logits + a * ramp.end.logits
-        temperature = (1 - a) * ramp.start.temperature + a * ramp.end.temperature
+        weights, mixture, conditioning, temperature = (
+            (1 - a) * getattr(ramp.start, name) + a * getattr(ramp.end, name)
+            for name in ("logits", "mixture", "conditioning", "temperature")
+        )
         heard = {i: loaded[int(history[i])].tokens for i in loaded}
-        logits = {i: voice.logits(heard[i], texture_of(ramp, i, a)) for i, voice in loaded.items()}
+        logits = step(loaded, heard, {i: texture_of(ramp, i, a) for i in loaded}, conditioning)
         tokens = {}
         for i, voice in loaded.items():
             if drawn[i]:
-                z = np.zeros(voice.network.q_levels)
-                for j in np.flatnonzero(weights[i]).tolist():
-                    z += weights[i, j] / weights[i].sum() * log_softmax(logits[j] / loaded[j].tau)
+                votes = {j: log_softmax(logits[j] / loaded[j].tau) for j in np.flatnonzero(weights[i]).tolist()}
+                z = blend(weights[i] / weights[i].sum(), mixture[i], votes)
                 tokens[i] = draw(z / temperature[i], uniform(voice.key, voice.position - 1))
         for i, voice in loaded.items():
             voice.tokens.append(tokens[i] if drawn[i] else tokens[int(history[i])])

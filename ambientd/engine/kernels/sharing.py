@@ -84,6 +84,13 @@ def _post_series(matrix, first, last, step, work, count):
 
 
 @kernel
+def is_to_be_shared(rows, k, work):
+    """Whether the frame just begun by those that are due leaves something to the second core."""
+    tier = tier_at(rows, words_at(work.due)[0], k)
+    return tier[plan.SHARED_FROM] < tier[plan.RATIO]
+
+
+@kernel
 def share(rows, k, work, count):
     """Give the second core what the frame just begun leaves to be done: vectors, then the next frame's MATRIX_HH."""
     due = words_at(work.due)
@@ -109,7 +116,10 @@ def share(rows, k, work, count):
 
 @kernel
 def fetch(rows, v, k, vector, work):
-    """Have a vector of tier k in voice v's CONDITIONING, if it was left to the second core."""
+    """Have a vector of tier k in voice v's CONDITIONING, if it was left to the second core.
+
+    Those before it are then not to be had any more: everybody who hears a tier is at the same one of its vectors.
+    """
     tier, dim, single = tier_at(rows, v, k), voice_at(rows, v)[plan.DIM], words_at(work.single)
     start = tier[plan.SHARED_FROM]
     if vector < start:
@@ -125,3 +135,6 @@ def fetch(rows, v, k, vector, work):
         first = vector * blocks + part * step
         matrix = tier[plan.UPSAMPLE_MATRIX]
         collect(work.box, BACKGROUND, job, matrix, inputs, staged, outputs, 1, first, first + step)
+    tier[plan.SHARED_FROM] = vector + 1
+    if tier[plan.SHARED_JOB] >= 0:
+        tier[plan.SHARED_JOB] += (vector + 1 - start) * (blocks // step)

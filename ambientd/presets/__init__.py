@@ -1,0 +1,1 @@
+"""Presets, and the score that recalls them by the time of day. Supervisor and command line; light."""
