@@ -3,7 +3,7 @@
 BIN := .venv/bin
 SETUP := pyproject.toml constraints.txt scripts/install.sh
 
-.PHONY: run test check format docs bench live-set install clean
+.PHONY: run test check format docs bench live-set midi-cycles install clean
 
 run: install
 	$(BIN)/ambientd run
@@ -32,6 +32,10 @@ bench: install
 # Eight minutes of models coming and going, at the speed of music.
 live-set: install
 	$(BIN)/python benchmarks/live_set.py --operations 200 --fade 1
+
+# Unplug and replug a controller a hundred times; `make test` does it five times.
+midi-cycles: .venv/.installed-dev
+	AMBIENTD_MIDI_CYCLES=100 $(BIN)/pytest tests/midi/test_room.py -k unplugged -s
 
 clean:
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

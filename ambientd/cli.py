@@ -12,6 +12,7 @@ import click
 
 from ambientd import __version__
 from ambientd.errors import AmbientdError
+from ambientd.midi_commands import midi
 from ambientd.options import Several
 from ambientd.presets.commands import dayparts, preset
 from ambientd.samplernn.foreign_command import import_model
@@ -68,8 +69,9 @@ def main() -> None:
 @main.command()
 @click.argument("config", required=False, type=click.Path(path_type=Path))
 @click.option("--set", "sets", cls=Several, metavar="KEY=VALUE...", help="Change the configuration: osc.port=7771")
+@click.option("--controller", "names", cls=Several, metavar="NAME...", help="MIDI controllers: midimix, or a file.")
 @click.option("--reload", is_flag=True, help="Take in plugin files that change meanwhile, each tried aside first.")
-def run(config: Path | None, sets: tuple[str, ...], reload: bool) -> None:
+def run(config: Path | None, sets: tuple[str, ...], names: tuple[str, ...], reload: bool) -> None:
     """Play, until Ctrl-C.
 
     CONFIG is a TOML file; without one the defaults play the library's first models.
@@ -77,7 +79,9 @@ def run(config: Path | None, sets: tuple[str, ...], reload: bool) -> None:
     from ambientd.config import load
     from ambientd.daemon import Daemon
 
-    sys.exit(Daemon(load(config, (*sets, *["reload=true"] * reload)), _say).run())
+    settings = load(config, (*sets, *["reload=true"] * reload))
+    settings.midi.controllers += names
+    sys.exit(Daemon(settings, _say).run())
 
 
 @main.command()
@@ -116,6 +120,7 @@ def devices(as_json: bool) -> None:
 
 main.add_command(preset)
 main.add_command(dayparts)
+main.add_command(midi)
 
 
 @main.group()

@@ -7,6 +7,7 @@ wrong key is one line that names the file, the key, what was expected and the ne
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -128,6 +129,15 @@ class Replay(StrictModel):
     """Of all performances together; the oldest go."""
 
 
+class Midi(StrictModel):
+    controllers: list[str] = []
+    """Names from `ambientd midi controllers`, or files; what was learned is always there."""
+    clock: str | None = None
+    """Part of the name of the port whose clock, start and stop the mashups follow."""
+    api: Literal["auto", "alsa", "jack", "core"] = "auto"
+    """Which of the system's MIDI servers; auto takes ALSA (macOS: Core MIDI), else JACK."""
+
+
 class Config(StrictModel):
     """Everything `ambientd run` can be told."""
 
@@ -141,6 +151,7 @@ class Config(StrictModel):
     loading: Loading = Loading()
     osc: Osc = Osc()
     replay: Replay = Replay()
+    midi: Midi = Midi()
     sinks: list[Sink] = []
     dayparts: Path | None = None
     """A score of presets and loudness by the time of day (docs/presets.md)."""
@@ -246,9 +257,17 @@ def _explain(model: type[BaseModel], error: ValidationError, source: str, prefix
     if problem["type"] == "missing":
         return ConfigError(f"{source}: {key!r} is missing", "Add it")
     expected = problem["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    if problem["type"] == "literal_error":
+        expected += _did_you_mean(problem["input"], expected)
     if not key:
         return ConfigError(f"{source}: {expected}")
     return ConfigError(f"{source}: {key!r} is {_short(problem['input'])}", f"Expected {expected}")
+
+
+def _did_you_mean(given: object, expected: str) -> str:
+    """The nearest of the quoted words in `expected`, as an addition to it."""
+    near = difflib.get_close_matches(str(given), re.findall(r"'([^']*)'", expected), 1)
+    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def _keys_beside(model: type[BaseModel], location: Sequence[str | int]) -> list[str]:

@@ -20,16 +20,18 @@ from ambientd.audio.device import DEFAULT, NULL
 from ambientd.audio.player import MODULE as PLAYER
 from ambientd.audio.player import PlayerConfig, PlayerStatus
 from ambientd.config import Config
-from ambientd.control.osc import OscServer
+from ambientd.control.osc import ROOT, AddressTree, OscServer
 from ambientd.engine.generator_config import MODULE as GENERATOR
 from ambientd.engine.generator_config import GeneratorConfig, GeneratorStatus, MashupState, SlotConfig
 from ambientd.engine.journal_files import new_log
 from ambientd.errors import UsageError
 from ambientd.ipc.child import Child, Message
 from ambientd.ipc.runtime import status_socket_path
+from ambientd.ipc.transport import Transport
 from ambientd.live_slots import LiveSlots, Tell
 from ambientd.mashup_desk import MashupDesk
 from ambientd.mashup_record import LiveState
+from ambientd.midi_room import MidiRoom
 from ambientd.parameters import SLOT_PARAMETERS, VOLUME, Parameter, ParameterTable, builtin_parameters
 from ambientd.plugin_manager import Plugins
 from ambientd.plugin_sources import user_folder
@@ -79,6 +81,7 @@ class Daemon:
         self.day_parts = DayParts(config.dayparts.expanduser(), self.presets, say) if config.dayparts else None
         self.socket = StatusSocket(status_socket_path(), self.info)
         self.osc = OscServer(config.osc, self) if config.osc.enabled else None
+        self.midi = self._make_midi()
         self.player = self._make_player()
         self.generator = self._make_generator()
         self.reloader = self.mashups.reloader(user_folder()) if config.reload else None
@@ -93,6 +96,7 @@ class Daemon:
         self._selector.register(self.socket, selectors.EVENT_READ, self.socket.answer)
         if self.osc:
             self._selector.register(self.osc, selectors.EVENT_READ, self.osc.handle_ready)
+        self.midi.start()
         try:
             while self._rest_at is None or not self._rested():
                 self._turn()
@@ -107,6 +111,7 @@ class Daemon:
             self._player_said(event)
         for event in self.generator.events():
             self._generator_said(event)
+        self.midi.turn()
         self.player.watch()
         self.generator.watch()
         if self.reloader:
@@ -125,7 +130,7 @@ class Daemon:
             "uptime_seconds": round(time.monotonic() - self._started, 1),
             "processes": [
                 {"role": "supervisor", "pid": os.getpid(), "state": "running", "restarts": 0, "faults": []},
-                *(self._process(role) for role in (self.generator, self.player)),
+                *(self._process(role) for role in self._roles()),
             ],
             "slots": [
                 {
@@ -158,6 +163,7 @@ class Daemon:
             "bed_seconds": round(self.shared.counted(PlayerStatus.BED_SECONDS), 2),
             "rms": round(status[PlayerStatus.RMS], 5),
             "osc": self.osc.info() if self.osc else None,
+            "midi": self.midi.info(),
             "sinks": [{"name": s.sink.name, "state": s.state, "lost_frames": s.lost} for s in self.sinks],
         }
 
@@ -236,6 +242,10 @@ class Daemon:
         else:
             self.slots.unload(slot, _tell_nobody)
 
+    def learn_midi(self, address: str) -> None:
+        """Let the next MIDI control that is moved be the one for an address. Raises ConfigError."""
+        self.midi.learn(address)
+
     def _fade_to(self, playing: int, seconds: float) -> None:
         self.shared.control[PlayerControl.FADE_SECONDS] = seconds
         self.shared.control[PlayerControl.PLAYING] = float(playing)
@@ -270,6 +280,17 @@ class Daemon:
     def _set_volume(self) -> None:
         ceiling = self.day_parts.ceiling if self.day_parts else VOLUME.high
         self.shared.control[PlayerControl.VOLUME] = min(self.parameters.get("volume"), ceiling)
+
+    def _make_midi(self) -> MidiRoom:
+        tree = AddressTree(self)
+        return MidiRoom(
+            self.config.midi,
+            self.parameters,
+            perform=lambda address, arguments: tree.handle(ROOT + address, arguments),
+            transport=Transport(self.shared.transport_segment),
+            selector=self._selector,
+            say=self._say,
+        )
 
     def _make_player(self) -> Supervised:
         status = self.shared.player
@@ -351,6 +372,7 @@ class Daemon:
             plugin_files=self.plugins.files,
             log_folder=str(new_log()) if self.config.replay.enabled else "",
             log_limit_mb=self.config.replay.limit_mb,
+            transport_fd=self.shared.transport_segment.fd,
         )
         return Child.spawn(GENERATOR, config.to_json(), config.fds)
 
@@ -369,6 +391,8 @@ class Daemon:
         self._say(f"  mashup   {self.mashups.selected}")
         if self.osc:
             self._say(f"  osc      {self.osc.host}:{self.osc.port}")
+        if self.config.midi.controllers:
+            self._say(f"  midi     {', '.join(self.config.midi.controllers)}")
 
     # What the children say
 
@@ -410,6 +434,9 @@ class Daemon:
         for event in self.generator.events():
             self._generator_said(event)
         self.mashups.generator_lost(returncode, self.shared.generator)
+
+    def _roles(self) -> tuple[Supervised, ...]:
+        return (self.generator, self.player, *([self.midi.supervised] if self.midi.running else []))
 
     def _process(self, supervised: Supervised) -> dict[str, Any]:
         return {
@@ -455,6 +482,7 @@ class Daemon:
             sink.stop()
         self.generator.stop()
         self.player.stop()
+        self.midi.close()
         if self.osc:
             self.osc.close()
         self.socket.close()

@@ -15,6 +15,7 @@ from ambientd.engine.generator_config import GeneratorStatus
 from ambientd.ipc.memory import Segment
 from ambientd.ipc.ring import Ring
 from ambientd.ipc.tap import Tap, TapReader
+from ambientd.ipc.transport import Transport
 from ambientd.ipc.values import Values
 from ambientd.samplernn import library
 
@@ -57,6 +58,7 @@ class SharedState:
         self.control_segment, self.control = _cells(len(PlayerControl))
         self.player_segment, self.player = _cells(len(PlayerStatus))
         self.generator_segment, self.generator = _cells(len(GeneratorStatus))
+        self.transport_segment = Segment.create(Transport.nbytes())
         self._earlier_players = dict.fromkeys(COUNTERS, 0.0)
 
     def tap_reader(self) -> TapReader:

@@ -48,6 +48,12 @@ class BlockClock:
 
     index: int
     sample_rate: int
+    tempo: float | None = None
+    """Quarter notes a minute of the MIDI clock that `midi.clock` names; None while there is none."""
+    beat: float | None = None
+    """Quarter notes since that clock's start, when this block is heard; None while there is no clock."""
+    rolling: bool = False
+    """Between that clock's start and stop; while it is not, the beat stands still."""
 
     @property
     def sample(self) -> int:

@@ -87,7 +87,7 @@ run)
     fi
     ;;
 dev)
-    system_packages "pulseaudio pulseaudio-utils liblo-tools" "liblo"
+    system_packages "pulseaudio pulseaudio-utils liblo-tools jackd2" "liblo jack"
     .venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
     ;;
 *)

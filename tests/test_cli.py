@@ -117,7 +117,7 @@ def test_plugins_are_listed_with_the_broken_one_named(run: Run, home: Path) -> N
     done = run("plugins", "list", "--json")
     listed = {plugin["name"]: plugin for plugin in json.loads(done.stdout)}
     assert listed["blend"]["mashups"] == ["blend"]
-    assert listed["training"]["commands"] == ["album", "train", "evaluate", "blend-report", "bench training"]
+    assert listed["training"]["commands"] == ["album", "train", "evaluate", "bench training", "blend-report"]
     assert listed["torn"]["state"] == "import failed"
     assert "ambientd: plugin torn: import failed, ModuleNotFoundError" in done.stderr
     assert "torn" in run("plugins", "list").stdout

@@ -3,9 +3,10 @@
 Under `/ambientd`: ping, info, play [seconds], stop [seconds], panic 1|0, mashup/select name,
 slot/<n>/reprime (its voice starts over from a piece of its album), slot/<n>/seed number (the same, repeatable),
 slot/<n>/load id ["own" | "now"] (a model of the library comes in, primed from its album or from what sounds now),
-slot/<n>/unload, preset/... (see `preset_addresses`), and every parameter by its id. A parameter takes a position 0..1
-of its knob, `<address>/value` its own unit. Without an argument an address answers (except play, stop, reprime and
-unload, which act). A message that is wrong in any way changes nothing and is counted.
+slot/<n>/unload, preset/... (see `preset_addresses`), midi/learn address (the next MIDI control that is moved moves it
+from then on), and every parameter by its id. A parameter takes a position 0..1 of its knob, `<address>/value` its own
+unit. Without an argument an address answers (except play, stop, reprime and unload, which act). A message that is
+wrong in any way changes nothing and is counted.
 
 What comes of load and unload is told to whoever asked: slot/<n>/loaded id or slot/<n>/unloaded, then
 slot/<n>/changed with the longest gap (ms), the level step (dB), the largest jump, and the difference of level before
@@ -78,6 +79,10 @@ class Instrument(Protocol):
 
     def unload(self, slot: int, tell: Tell) -> None: ...
 
+    def learn_midi(self, address: str) -> None:
+        """address: what the next MIDI control that is moved shall move."""
+        ...
+
 
 class OscServer:
     """A non-blocking UDP socket; register `fileno()` for reading and call `handle_ready()`.
@@ -90,7 +95,7 @@ class OscServer:
         """Raises DaemonError when the address cannot be had."""
         self.handled = self.malformed = self.rejected = 0
         self.last_fault = ""
-        self._tree = _Tree(instrument)
+        self._tree = AddressTree(instrument)
         self._reply_port = config.reply_port
         self._socket = _bind(config.host, config.port)
 
@@ -170,7 +175,7 @@ class OscServer:
         log.debug("OSC: %s", fault)
 
 
-class _Tree:
+class AddressTree:
     """The address tree. `handle` returns what to answer, None where nothing is to be said."""
 
     def __init__(self, instrument: Instrument) -> None:
@@ -183,9 +188,10 @@ class _Tree:
             "panic": self._panic,
             "mashup/select": self._select,
             **preset_commands(instrument),
+            "midi/learn": self._learn,
         }
 
-    def handle(self, address: str, arguments: list[Any], tell: Tell) -> Reply:
+    def handle(self, address: str, arguments: list[Any], tell: Tell = lambda *_: None) -> Reply:
         """Raises AmbientdError, with nothing changed, when the message cannot be honoured. tell: for later answers."""
         if not address.startswith(ROOT):
             raise RejectedValue(f"addresses begin with {ROOT}")
@@ -258,6 +264,12 @@ class _Tree:
     def _unload(self, slot: int, arguments: list[Any], tell: Tell) -> Reply:
         if not arguments or _number(arguments, truth=True) > 0:
             self._instrument.unload(slot, tell)
+        return None
+
+    def _learn(self, arguments: list[Any]) -> Reply:
+        if len(arguments) != 1 or not isinstance(arguments[0], str):
+            raise RejectedValue(f"one address is wanted, not {arguments!r}")
+        self._instrument.learn_midi(arguments[0])
         return None
 
     def _reprime(self, slot: int, arguments: list[Any]) -> Reply:

@@ -24,6 +24,7 @@ import numpy as np
 
 from ambientd.arrays import Floats
 from ambientd.engine.admission import admit
+from ambientd.engine.beat import BlockBeat
 from ambientd.engine.change_watch import Change, Watch
 from ambientd.engine.conductor import Request
 from ambientd.engine.engine import Engine
@@ -44,7 +45,7 @@ from ambientd.ipc.memory import Segment
 from ambientd.ipc.ring import Ring
 from ambientd.ipc.values import Values
 from ambientd.parameters import SLOT_PARAMETERS, Parameter
-from ambientd.types import BLOCK, BlockClock
+from ambientd.types import BLOCK
 
 COLLECT_EVERY = 256
 """Blocks between two passes of the garbage collector, which is off otherwise: it would pause at any moment."""
@@ -92,6 +93,7 @@ class Generator:
         self._slot_knobs = [
             list(self._knobs(f"slot/{number}", SLOT_PARAMETERS).values()) for number in range(1, config.max_slots + 1)
         ]
+        self._beat = BlockBeat(config.transport_fd, BLOCK / config.sample_rate)
         self._block = 0
 
     def run(self) -> NoReturn:
@@ -173,6 +175,9 @@ class Generator:
         seconds = BLOCK / self._config.sample_rate
         for knob in chain(*self._slot_knobs):
             knob.follow(seconds)
+        # The block just made is not in the ring yet.
+        waiting = self._ring.frames - self._ring.free + BLOCK
+        self._beat.advance(waiting / self._config.sample_rate)
         self._podium.follow(seconds)
         self._podium.request(self._request())
 
@@ -185,7 +190,7 @@ class Generator:
         """The next block's clock, voices and live parameters."""
         infos = self._engine.infos
         values = [[knob.value for knob in slot] for slot in self._slot_knobs]
-        clock = BlockClock(self._block, self._config.sample_rate)
+        clock = self._beat.clock(self._block, self._config.sample_rate)
         return Request(clock, infos, self._podium.controls, slot_mix(infos, values, self._config.channels))
 
     def _measure(self, seconds: float) -> None:

@@ -116,11 +116,14 @@ class GeneratorConfig:
     log_limit_mb: int = 512
     """Of all performances' logs together; the oldest go."""
     log_snapshot_seconds: float = 60.0
+    transport_fd: int = -1
+    """A segment with the outer clock (`ipc.transport`); below 0: none."""
 
     @property
     def fds(self) -> tuple[int, ...]:
         """The descriptors to be inherited."""
-        return self.ring_fd, self.values_fd, self.status_fd
+        transport = () if self.transport_fd < 0 else (self.transport_fd,)
+        return (self.ring_fd, self.values_fd, self.status_fd, *transport)
 
     def to_json(self) -> dict[str, Any]:
         """The message that `from_json` reads."""

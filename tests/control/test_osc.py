@@ -77,6 +77,9 @@ class Recorder:
         self.asked.append(("unload", slot))
         tell(f"slot/{slot}/unloaded", ())
 
+    def learn_midi(self, address: str) -> None:
+        self.asked.append(("learn", address))
+
     def state(self) -> object:
         values = [self.parameters.get(parameter.id) for parameter in self.parameters]
         return values, self.selected_mashup, self.panicked, list(self.asked)
@@ -176,6 +179,13 @@ def test_a_voice_starts_over(wire: Wire) -> None:
     wire.send("/ambientd/slot/2/seed", 7)
     wire.send("/ambientd/slot/2/seed", 8.0)
     assert wire.instrument.asked[2:] == [("reprime", 2, 7), ("reprime", 2, 8)]
+
+
+def test_midi_is_taught_from_a_surface(wire: Wire) -> None:
+    wire.send("/ambientd/midi/learn", "/ambientd/volume")
+    assert wire.instrument.asked == [("learn", "/ambientd/volume")]
+    wire.send("/ambientd/midi/learn", 1)
+    assert wire.server.rejected == 1
 
 
 def test_answers_also_go_to_the_configured_port() -> None:
