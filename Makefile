@@ -3,7 +3,7 @@
 BIN := .venv/bin
 SETUP := pyproject.toml constraints.txt scripts/install.sh
 
-.PHONY: run test check format docs surfaces bench bench-osc midi-cycles install clean
+.PHONY: run test check format docs surfaces bench bench-osc live-set midi-cycles install clean
 
 run: install
 	$(BIN)/ambientd run
@@ -34,6 +34,10 @@ surfaces: .venv/.installed
 
 bench: install
 	$(BIN)/ambientd bench engine
+
+# Eight minutes of models coming and going, at the speed of music.
+live-set: install
+	$(BIN)/python benchmarks/live_set.py --operations 200 --fade 1
 
 # Unplug and replug a controller a hundred times; `make test` does it five times.
 midi-cycles: .venv/.installed-dev

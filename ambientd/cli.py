@@ -272,7 +272,7 @@ def _print_status(status: dict[str, Any]) -> None:
     """Processes and slots as tables, all else as facts, but for what other commands tell better."""
     status.pop("parameters", None)
     status["plugins at fault"] = [p["name"] for p in status.pop("plugins", []) if p["reason"]]
-    for part in ("processes", "slots", "sinks"):
+    for part in ("processes", "slots", "loading", "refused", "sinks"):
         rows = status.pop(part, [])
         if rows:
             _show(rows, tuple(rows[0]), as_json=False)

@@ -92,6 +92,8 @@ class Engine(StrictModel):
     """The generator ends and starts again rather than eat more; without its mashup, where that was the eater."""
     seed: int | None = Field(None, ge=0, lt=2**63)
     """Repeats a performance; by default every start is different."""
+    level_voices: bool = True
+    """Loud albums are turned down and soft ones up, by 12 dB at most, so that all play at about -20 dBFS (RMS)."""
 
     @field_validator("device")
     @classmethod
@@ -106,6 +108,15 @@ PRIVATE_NETWORKS = [
     "::1/128", "fc00::/7", "fe80::/10",
 ]  # fmt: skip
 """This machine and the local network, by RFC 1918, 3927, 4193 and 4291: never the internet."""
+
+
+class Loading(StrictModel):
+    """Voices that come and go while the music plays (`/ambientd/slot/<n>/load`)."""
+
+    prime: Literal["own", "now"] = "own"
+    """What a voice hears before it plays: a piece of its own album, or the last seconds of what is sounding now."""
+    fade: float = Field(2.0, ge=0, le=60)
+    """Seconds in which one voice leaves and the other comes; meanwhile both are computed, if the machine can."""
 
 
 class Osc(StrictModel):
@@ -163,6 +174,7 @@ class Config(StrictModel):
     latency: Literal["normal", "live"] = "normal"
     """How far ahead music is made: normal rides out a busy machine, live answers sooner."""
     engine: Engine = Engine()
+    loading: Loading = Loading()
     osc: Osc = Osc()
     replay: Replay = Replay()
     midi: Midi = Midi()

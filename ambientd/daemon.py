@@ -7,7 +7,6 @@ player may die, hang or be killed at any time; they are started again, and the m
 from __future__ import annotations
 
 import os
-import secrets
 import selectors
 import signal
 import time
@@ -31,6 +30,7 @@ from ambientd.errors import UsageError
 from ambientd.ipc.child import Child, Message
 from ambientd.ipc.runtime import status_socket_path
 from ambientd.ipc.transport import Transport
+from ambientd.live_slots import LiveSlots, Tell
 from ambientd.mashup_desk import MashupDesk
 from ambientd.mashup_record import LiveState
 from ambientd.midi_room import MidiRoom
@@ -41,7 +41,7 @@ from ambientd.presets.desk import PresetDesk
 from ambientd.presets.runner import DayParts
 from ambientd.shared_state import SharedState
 from ambientd.sink_threads import SinkThread
-from ambientd.slots import find_slots, open_slot
+from ambientd.slots import find_slots
 from ambientd.status_socket import StatusSocket
 from ambientd.supervised import ProcessState, Supervised
 
@@ -62,8 +62,8 @@ class Daemon:
     def __init__(self, config: Config, say: Callable[[str], None]) -> None:
         self.config, self._say = config, say
         self.plugins = Plugins.discover()
-        self.slots = find_slots(config, say)
-        self.sample_rate = self.slots[0].card.sample_rate
+        self.slots = LiveSlots(find_slots(config, say), config, self._tell_generator)
+        self.sample_rate = self.slots.sample_rate
         self.output: Message = {}
         self.shed: list[str] = []
         """What the generator does without because the machine is too slow for it."""
@@ -139,9 +139,18 @@ class Daemon:
                 *(self._process(role) for role in self._roles()),
             ],
             "slots": [
-                {"slot": s.number, "id": s.id, "title": s.card.album.title, "seed": s.seed, "state": s.state}
+                {
+                    "slot": s.number,
+                    "id": s.id,
+                    "title": s.card.album.title,
+                    "seed": s.seed,
+                    "state": s.state,
+                    **s.change,
+                }
                 for s in self.slots
             ],
+            "loading": self.slots.loading,
+            "refused": list(self.slots.refused),
             "mashup": self.mashups.selected,
             "plugins": self.mashups.rows(),
             "preset": self.presets.info(),
@@ -152,6 +161,7 @@ class Daemon:
             "sample_rate": self.sample_rate,
             "margin": round(made[GeneratorStatus.MARGIN], 3),
             "governor": {"level": len(self.shed), "shed": self.shed},
+            "memory_bytes": int(made[GeneratorStatus.MEMORY_BYTES]),
             "ring_seconds": round((self.shared.ring.written - self.shared.ring.read) / self.sample_rate, 3),
             "underruns": int(self.shared.counted(PlayerStatus.RING_UNDERRUNS)),
             "device_underflows": int(self.shared.counted(PlayerStatus.UNDERFLOWS)),
@@ -190,9 +200,19 @@ class Daemon:
         seeded = {} if seed is None else {"seed": seed}
         self._tell_generator({"cmd": "reprime", "slot": slot - 1, **seeded})
 
-    def _tell_generator(self, command: Message) -> None:
+    def _tell_generator(self, command: Message) -> bool:
+        """False where there is no generator at the moment."""
         if self.generator.child:
             self.generator.child.send(command)
+        return self.generator.child is not None
+
+    def load(self, slot: int, id: str, prime: str | None, tell: Tell) -> None:
+        """Let a model of the library come into a slot, numbered from 1. See `LiveSlots.load`."""
+        self.slots.load(slot, id, prime, tell)
+
+    def unload(self, slot: int, tell: Tell) -> None:
+        """Let a slot's voice go."""
+        self.slots.unload(slot, tell)
 
     # What presets recall; see presets.desk.Stage.
 
@@ -212,24 +232,25 @@ class Daemon:
 
     @property
     def models(self) -> dict[int, str]:
-        """By the number of the slot they are in."""
-        return {slot.number: slot.id for slot in self.slots}
+        """By the number of the slot they are in, or on their way to."""
+        return self.slots.models
 
     def check_model(self, id: str) -> None:
         """Raises CheckpointError where the library has no such model, or one that cannot play with the others."""
-        open_slot(1, id, 0, self.slots[0])
+        self.slots.check_model(id)
+
+    def check_slot(self, slot: int) -> None:
+        """Raises UsageError where that slot cannot change now."""
+        self.slots.check_slot(slot)
 
     def change_slot(self, slot: int, id: str) -> None:
         """Let a model of the library come into a slot, or with an empty id the present one go."""
-        kept = [present for present in self.slots if present.number != slot]
-        if not id and not kept:
+        if not id and set(self.models) == {slot}:
             raise UsageError(f"slot {slot} holds the only voice", "Load another one first")
         if id:
-            seed = secrets.randbits(30) if self.config.engine.seed is None else self.config.engine.seed + slot
-            kept.append(open_slot(slot, id, seed, self.slots[0]))
-            found = {"id": id, "path": str(kept[-1].path), "seed": kept[-1].seed}
-        self.slots = sorted(kept, key=lambda present: present.number)
-        self._tell_generator({"cmd": "load", "slot": slot - 1, **found} if id else {"cmd": "unload", "slot": slot - 1})
+            self.slots.load(slot, id, None, _tell_nobody)
+        else:
+            self.slots.unload(slot, _tell_nobody)
 
     def learn_midi(self, address: str) -> None:
         """Let the next MIDI control that is moved be the one for an address. Raises ConfigError."""
@@ -336,6 +357,7 @@ class Daemon:
         return Child.spawn(PLAYER, config.to_json(), config.fds)
 
     def _spawn_generator(self) -> Child:
+        self.slots.restarted()
         mashup = self.mashups.for_new_generator(self.shared.generator)
         config = GeneratorConfig(
             # Another seed each time, or a restart would play the same minutes again.
@@ -355,6 +377,8 @@ class Daemon:
             status_fd=self.shared.generator_segment.fd,
             precision=self.config.engine.precision,
             memory_limit_mb=self.config.engine.memory_limit_mb,
+            level_voices=self.config.engine.level_voices,
+            fade=self.config.loading.fade,
             plugin_files=self.plugins.files,
             log_folder=str(new_log()) if self.config.replay.enabled else "",
             log_limit_mb=self.config.replay.limit_mb,
@@ -398,13 +422,11 @@ class Daemon:
 
     def _generator_said(self, event: Message) -> None:
         kind = event["event"]
+        self.slots.said(event)
         if kind == "ready":
             self.generator.ready()
             self.shed = []
-        elif kind == "loaded":
-            self._slot_state(event["slot"], "playing", event["seed"])
         elif kind == "failed":
-            self._slot_state(event.get("slot"), f"failed: {event['what']}")
             self._say(f"generator: {event['what']}. {event['remedy']}".rstrip(". ") + ".")
         elif kind == "governor":
             self.shed = event["shed"]
@@ -423,12 +445,6 @@ class Daemon:
         for event in self.generator.events():
             self._generator_said(event)
         self.mashups.generator_lost(returncode, self.shared.generator)
-
-    def _slot_state(self, index: int | None, state: str, seed: int | None = None) -> None:
-        for slot in self.slots:
-            if index is not None and slot.number == index + 1:
-                slot.state = state
-                slot.seed = slot.seed if seed is None else seed
 
     def _roles(self) -> tuple[Supervised, ...]:
         return (self.generator, self.player, *([self.midi.supervised] if self.midi.running else []))
@@ -481,3 +497,7 @@ class Daemon:
         if self.osc:
             self.osc.close()
         self.socket.close()
+
+
+def _tell_nobody(address: str, values: tuple[Any, ...]) -> None:
+    """Whoever recalls a preset does not wait for what comes of it; `ambientd status` knows."""

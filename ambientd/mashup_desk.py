@@ -25,7 +25,7 @@ class MashupDesk:
     """tell: sends a command to the generator, where there is one. say: prints a line for people."""
 
     def __init__(
-        self, config: Config, plugins: Plugins, tell: Callable[[Message], None], say: Callable[[str], None]
+        self, config: Config, plugins: Plugins, tell: Callable[[Message], object], say: Callable[[str], None]
     ) -> None:
         """Raises PluginError or ConfigError where the configured mashup is not there or its options are wrong."""
         self._config, self._plugins, self._tell, self._say = config, plugins, tell, say

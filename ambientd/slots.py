@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ambientd.config import Config
@@ -14,6 +14,9 @@ from ambientd.samplernn.checkpoint import Card, load_card
 
 DEFAULT_MODELS = 2
 """Of the library's, where the configuration names none."""
+
+MEASURED = ("gap_ms", "level_step_db", "jump", "level_shift_db")
+"""Of each change of voices while music plays."""
 
 
 @dataclass
@@ -26,6 +29,8 @@ class LoadedSlot:
     card: Card
     seed: int
     state: str = "loading"
+    change: Mapping[str, float | None] = field(default_factory=lambda: dict.fromkeys(MEASURED))
+    """What its voice's coming cost; see `engine.change_watch`."""
 
 
 def find_slots(config: Config, say: Callable[[str], None]) -> list[LoadedSlot]:

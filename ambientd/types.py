@@ -38,6 +38,8 @@ class VoiceInfo:
     temperature: float
     """The checkpoint's own safe temperature, from its card."""
     family: str | None
+    trim: float = 1.0
+    """What its slot's gain is multiplied by, so that loud and soft albums come out alike (`engine.level_voices`)."""
 
 
 @dataclass(frozen=True)

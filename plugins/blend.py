@@ -80,18 +80,20 @@ class Blend(Mashup):
         for slot, share in shares.items():
             mix.logits[leader, slot] = share
         mix.temperature[leader] = sum(share * mix.temperature[slot] for slot, share in shares.items())
-        gains = sum(share * mix.gains[slot] for slot, share in shares.items())
+        # Without the trims, which are averaged as levels are.
+        gains = sum(share / self._members[slot].trim * mix.gains[slot] for slot, share in shares.items())
         mix.gains[:] = 0
         mix.gains[leader] = (gains * self._level(leader, shares)).clip(-LOUDEST, LOUDEST)
 
     def _level(self, leader: int, shares: Mapping[int, float]) -> float:
-        """What takes the leader's own level to the weighted geometric mean of the voices' own levels.
+        """What takes the leader's album level to the weighted geometric mean of the voices' own, trimmed levels.
 
         The kernel gives each voice its album's level by dividing by the album's gain; the blend comes out
         of the leader alone.
         """
-        own = math.log(self._members[leader].album_gain)
-        return math.exp(own - sum(share * math.log(self._members[slot].album_gain) for slot, share in shares.items()))
+        voices = self._members
+        level = sum(share * math.log(voices[slot].trim / voices[slot].album_gain) for slot, share in shares.items())
+        return voices[leader].album_gain * math.exp(level)
 
 
 def _members(slots: Iterable[VoiceInfo | None]) -> dict[int, VoiceInfo]:

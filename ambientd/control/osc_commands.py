@@ -16,6 +16,9 @@ from ambientd.parameters import ParameterTable, RejectedValue
 LONGEST_FADE = 600.0
 METER_DECIBELS = 60.0
 
+Tell = Callable[[str, Values], None]
+"""Answers later: what follows /ambientd/, and its values."""
+
 
 class Instrument(Protocol):
     """What OSC plays: the daemon, seen from here. Its methods return at once and raise AmbientdError to refuse."""
@@ -43,6 +46,12 @@ class Instrument(Protocol):
     def reprime(self, slot: int, seed: int | None) -> None:
         """slot: numbered from 1."""
         ...
+
+    def load(self, slot: int, id: str, prime: str | None, tell: Tell) -> None:
+        """prime: "own", "now", or None for the configured one. tell: how it comes out."""
+        ...
+
+    def unload(self, slot: int, tell: Tell) -> None: ...
 
     def learn_midi(self, address: str) -> None:
         """address: what the next MIDI control that is moved shall move."""
@@ -94,10 +103,21 @@ def slots(table: ParameterTable) -> Iterable[int]:
 def _slot_commands(instrument: Instrument, slot: int) -> Iterator[Method]:
     yield Method(
         f"slot/{slot}/load",
-        "The model in the slot; empty where there is none",
+        "The model in the slot; with an id, that model of the library comes in, primed from its own album or, "
+        "with a second argument now, from what is sounding",
         "s",
+        partial(_load, instrument, slot),
         query=lambda: _model_in(instrument.info(), slot),
         state=lambda info: _model_in(info, slot),
+        says_why_not=True,
+    )
+    yield Method(
+        f"slot/{slot}/unload",
+        "The voice leaves; 0, the button let go, does nothing",
+        "i",
+        partial(_unload, instrument, slot),
+        range=(0.0, 1.0),
+        says_why_not=True,
     )
     yield Method(
         f"slot/{slot}/reprime",
@@ -133,6 +153,20 @@ def _learn(instrument: Instrument, arguments: list[Any], peer: Peer) -> None:
     if len(arguments) != 1 or not isinstance(arguments[0], str):
         raise RejectedValue(f"one address is wanted, not {arguments!r}")
     instrument.learn_midi(arguments[0])
+
+
+def _load(instrument: Instrument, slot: int, arguments: list[Any], peer: Peer) -> None:
+    if not 1 <= len(arguments) <= 2 or not all(isinstance(argument, str) for argument in arguments):
+        raise RejectedValue(f"a model's id is wanted, and perhaps own or now, not {arguments!r}")
+    prime = arguments[1] if len(arguments) == 2 else None
+    if prime not in (None, "own", "now"):
+        raise RejectedValue(f"a voice is primed from own or now, not {prime!r}")
+    instrument.load(slot, arguments[0], prime, peer.tell)
+
+
+def _unload(instrument: Instrument, slot: int, arguments: list[Any], peer: Peer) -> None:
+    if not arguments or number(arguments, truth=True) > 0:
+        instrument.unload(slot, peer.tell)
 
 
 def _reprime(instrument: Instrument, slot: int, arguments: list[Any], peer: Peer) -> None:

@@ -25,6 +25,7 @@ class Method:
     id: what follows /ambientd/. tags: OSC type tags of what it takes or tells, as many as are always there.
     state: its values from `Instrument.info()`; surfaces are told when they change.
     parameter, own_unit: what it turns, by the position of its knob or by its own unit. range: of its number.
+    says_why_not: a refusal is answered with /ambientd/error, the address and the reason.
     """
 
     id: str
@@ -36,6 +37,7 @@ class Method:
     parameter: Parameter | None = None
     own_unit: bool = False
     range: tuple[float, float] | None = None
+    says_why_not: bool = False
 
     @property
     def address(self) -> str:

@@ -129,6 +129,8 @@ class Reception:
                 self._act(method, arguments, peer)
             except AmbientdError as fault:
                 faults.append(fault)
+                if method.says_why_not:
+                    peer.tell("error", (method.address, str(fault)))
         if faults and len(faults) >= len(methods):
             self.rejected += 1
             self._note(f"{address}: {faults[0]}")

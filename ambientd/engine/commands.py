@@ -85,8 +85,8 @@ def render(
     if as_json and not count:
         raise UsageError("--json prints the order of several takes", "Say how many with --count")
     check_output(out)
-    loader = VoiceLoader(precision)
     paths = [resolve_local(model) for model in models]
+    loader = VoiceLoader(precision, levelled=len(paths) > 1)  # one alone is as loud as its album, and is judged so
     inner = {"temperature": temperature, "stretch": stretch, "freeze": freeze, "chaos": chaos}
 
     def play(seed: int) -> Stream:

@@ -7,6 +7,7 @@ engine.render(mix, out)                             # out: float32 [BLOCK, chann
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from ambientd.arrays import Floats
 from ambientd.engine.bank import Bank
+from ambientd.engine.crossfade import Crossfade, unheard
 from ambientd.engine.guidance import Guidance
 from ambientd.engine.mix import effective, validate
 from ambientd.engine.second_core import Cores
@@ -25,9 +27,11 @@ from ambientd.types import Mix, VoiceInfo
 class Witness(Protocol):
     """Who is told what the engine is told; enough to have another one play the same. See `journal`."""
 
-    def placed(self, slot: int, voice: Voice | None) -> None: ...
+    def placed(self, slot: int, voice: Voice | None, fade: float) -> None: ...
 
-    def rendered(self, mix: Mix) -> None: ...
+    def rendered(self, mix: Mix | None) -> None:
+        """None: all goes on as it was."""
+        ...
 
 
 class Engine:
@@ -36,17 +40,28 @@ class Engine:
     def __init__(self, slots: int, channels: int, sample_rate: int, cores: Cores = "one") -> None:
         self.channels = channels
         self.sample_rate = sample_rate
-        self._bank = Bank(slots, channels, cores)
-        self._guidance = Guidance(slots)
+        self._slots = slots
+        self._bank = Bank(slots + 1, channels, cores)
+        self._crossfade = Crossfade(slots, channels)
+        self._guidance = Guidance(slots + 1)
         self._wanted: dict[int, Voice | None] = {}
-        self.mix = Mix.solo(slots, channels)
-        """What the last block came to, after empty slots were taken out."""
+        self._waiting: dict[int, tuple[Voice | None, int]] = {}
+        """Who is to come into a slot, and in how many samples, as soon as the spare place is free."""
+        self.changes = 0
+        """How often voices changed over, always between two blocks."""
+        self.edges = 0
+        """The same, and how often one that had moved to the spare place went."""
         self.witness: Witness | None = None
 
     @property
     def infos(self) -> tuple[VoiceInfo | None, ...]:
         """Who is in each slot. A voice that is about to leave is still there."""
-        return tuple(voice.info if voice else None for voice in self._bank.slots)
+        return tuple(voice.info if voice else None for voice in self._bank.slots[: self._slots])
+
+    @property
+    def mix(self) -> Mix:
+        """What the last block came to, after empty slots were taken out; behind the slots the spare place."""
+        return self._crossfade.mix
 
     def close(self) -> None:
         """Let its threads end."""
@@ -55,33 +70,63 @@ class Engine:
     @property
     def present(self) -> NDArray[np.bool_]:
         """[V]: which slots hold a voice that is not about to leave."""
-        slots = enumerate(self._bank.slots)
-        return np.array([voice is not None and slot not in self._wanted for slot, voice in slots])
+        return self._present[: self._slots]
+
+    @property
+    def _present(self) -> NDArray[np.bool_]:
+        """[V + 1]: the same of all places."""
+        places = enumerate(self._bank.slots)
+        return np.array([voice is not None and place not in self._wanted for place, voice in places])
+
+    @property
+    def changing(self) -> bool:
+        """Whether a change of voices is not over yet."""
+        spare = self._bank.slots[self._crossfade.spare]
+        return bool(self._wanted or self._waiting or spare) or not self._crossfade.over
 
     def occupant(self, slot: int) -> Voice | None:
         """Who plays in the slot, or is about to."""
+        if slot in self._waiting:
+            return self._waiting[slot][0]
         return self._wanted[slot] if slot in self._wanted else self._bank.slots[slot]
 
-    def place(self, slot: int, voice: Voice | None) -> None:
-        """Put `voice` into `slot`, or empty it. One that plays there fades out over the next block first."""
+    def place(self, slot: int, voice: Voice | None, fade: float = 0.0) -> None:
+        """Put `voice` into `slot`, or empty it. One that plays there fades out over the next block first.
+
+        fade: seconds in which the two change over instead, both playing; while another such change is not over,
+        this one waits.
+        """
         if voice and voice.info.sample_rate != self.sample_rate:
             raise IncompatibleVoices(
                 f"{voice.info.id!r} has {voice.info.sample_rate} Hz and the engine runs at {self.sample_rate} Hz",
                 "Use models of one sample rate",
             )
         if self.witness:
-            self.witness.placed(slot, voice)
-        self._wanted[slot] = voice
-        if self._bank.slots[slot] is None:
+            self.witness.placed(slot, voice, fade)
+        self._waiting.pop(slot, None)
+        self._wanted.pop(slot, None)
+        if fade:
+            self._waiting[slot] = voice, round(fade * self.sample_rate)
+        else:
+            self._wanted[slot] = voice
+        if fade or self._bank.slots[slot] is None:
             self._exchange()
 
-    def render(self, mix: Mix, out: Floats) -> None:
-        """One block towards `mix` -> out [BLOCK, C]. Raises InvalidMix or IncompatibleVoices, nothing done."""
+    def render(self, mix: Mix, out: Floats, known: Sequence[VoiceInfo | None] | None = None) -> None:
+        """One block towards `mix` -> out [BLOCK, C]. Raises InvalidMix or IncompatibleVoices, nothing done.
+
+        known: the voices that the mix was made for; by default those that are there. While they are others, it
+        means nothing, and all goes on as it was.
+        """
         infos = self.infos
-        validate(mix, infos, self.channels)
+        meant = known is None or tuple(known) == infos
+        if meant:
+            validate(mix, infos, self.channels)
         if self.witness:
-            self.witness.rendered(mix)
-        effective(mix, self.present, self.mix)
+            self.witness.rendered(mix if meant else None)
+        if meant:
+            self._crossfade.towards(mix)
+        effective(self.mix, self._present, self.mix)
         self._guidance.lead(self._bank.slots, self.mix)
         self._bank.ramp.advance(self.mix)
         self._bank.render(out)
@@ -90,19 +135,17 @@ class Engine:
     # What it remembers from block to block, beside its voices' own memories; for snapshots.
 
     @property
-    def settled(self) -> bool:
-        """Whether no voice is about to come or go."""
-        return not self._wanted
-
-    @property
     def voices(self) -> tuple[Voice | None, ...]:
-        """Who plays in each slot."""
-        return tuple(self._bank.slots)
+        """Who plays in each slot; while nothing is `changing`, that is all there are."""
+        return tuple(self._bank.slots[: self._slots])
 
     @property
     def mixes(self) -> tuple[Mix, ...]:
-        """The ramp's two ends; to be read between two blocks, or filled in before the first."""
-        return self._bank.ramp.start, self._bank.ramp.end
+        """The ramp's two ends and what was played last, over all places, the spare one behind the slots.
+
+        To be read between two blocks while nothing is `changing`, or filled in before the first one.
+        """
+        return self._bank.ramp.start, self._bank.ramp.end, self._crossfade.mix
 
     @property
     def guidance_blocks(self) -> int:
@@ -118,9 +161,29 @@ class Engine:
         self._bank.fetch_rows()
 
     def _exchange(self) -> None:
-        """Between two blocks: whoever was to leave has faded out by now."""
-        for slot, voice in self._wanted.items():
-            self._bank.detach(slot)
-            if voice:
-                self._bank.attach(slot, voice)
-        self._wanted.clear()
+        """Between two blocks: whoever was to leave goes once it is not heard, and whoever is to come comes."""
+        for slot in [slot for slot in self._wanted if self._dispensable(slot)]:
+            self._settle(slot, self._wanted.pop(slot), 0)
+        spare = self._crossfade.spare
+        if self._bank.slots[spare] and self._dispensable(spare):
+            self._bank.detach(spare)
+            self._crossfade.empty(spare)
+            self.edges += 1
+        for slot in [slot for slot in self._waiting if not (self._bank.slots[slot] and self._bank.slots[spare])]:
+            if self._bank.slots[slot]:
+                self._bank.move(slot, spare)
+                self._crossfade.move_out(slot)
+            self._settle(slot, *self._waiting.pop(slot))
+
+    def _dispensable(self, place: int) -> bool:
+        """Whether nobody would miss its voice in the next block, neither an ear nor another voice."""
+        return self._bank.slots[place] is None or unheard(self._bank.ramp.end, place)
+
+    def _settle(self, slot: int, voice: Voice | None, frames: int) -> None:
+        self._bank.detach(slot)
+        if voice:
+            self._bank.attach(slot, voice)
+        self._crossfade.empty(slot)
+        self._crossfade.begin(frames)
+        self.changes += 1
+        self.edges += 1

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import os
 import queue
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -20,7 +22,10 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from ambientd.arrays import Floats
+from ambientd.engine.admission import admit
 from ambientd.engine.beat import BlockBeat
+from ambientd.engine.change_watch import Change, Watch
 from ambientd.engine.conductor import Request
 from ambientd.engine.engine import Engine
 from ambientd.engine.generator_config import GeneratorConfig, GeneratorStatus, MashupState, SlotConfig
@@ -29,8 +34,10 @@ from ambientd.engine.journal_writer import open_journal
 from ambientd.engine.kernels import selftest
 from ambientd.engine.knob import Knob
 from ambientd.engine.memory_limit import OutOfMemory, lift_limit, peak_bytes
+from ambientd.engine.memory_use import give_back, resident_bytes
 from ambientd.engine.mix import equal_gain, slot_mix
 from ambientd.engine.podium import Podium, Repertoire
+from ambientd.engine.recent import Recent
 from ambientd.engine.voice import Voice, VoiceLoader, next_seed, reopen
 from ambientd.errors import AmbientdError, CheckpointError, UsageError
 from ambientd.ipc.child import ParentLink
@@ -44,6 +51,8 @@ COLLECT_EVERY = 256
 """Blocks between two passes of the garbage collector, which is off otherwise: it would pause at any moment."""
 FIRST_TRIAL_SECONDS = 2.0
 """What the first mashup is waited for. Less than the supervisor's patience with a generator that makes nothing."""
+LOADER_NICE = 5
+"""Of the loading thread. Much more, and on a busy machine it would keep the interpreter from the render thread."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +62,7 @@ class Order:
     slot: int
     id: str
     make: Callable[[], Voice]
+    change: Change
     replaces: Voice | None = None
 
 
@@ -70,11 +80,13 @@ class Generator:
         self._parameters = Values(values, values.nbytes // Values.nbytes(1))
         self._status = Values(Segment.attach(config.status_fd), len(GeneratorStatus))
         self._engine.witness = self._journal = open_journal(config, self._notify)
-        self._loader = VoiceLoader(config.precision)
+        self._loader = VoiceLoader(config.precision, config.level_voices)
         for line in selftest.fallbacks:
             self._notify(line)
-        self._orders: queue.SimpleQueue[Order] = queue.SimpleQueue()
-        self._loaded: queue.SimpleQueue[tuple[Order, Voice]] = queue.SimpleQueue()
+        self._recent = Recent(config.sample_rate)
+        self._watch = Watch(config.sample_rate)
+        self._orders: queue.SimpleQueue[Order | None] = queue.SimpleQueue()
+        self._loaded: queue.SimpleQueue[tuple[Order, Voice | AmbientdError]] = queue.SimpleQueue()
         self._voices = ExtraVoices(self._engine)
         self._governor = Governor([self._voices], config.ring_frames / config.sample_rate, self._report_governor)
         self._podium = Podium(repertoire, self._status, self._knobs, self._report_mashup, self._report_failure)
@@ -108,14 +120,19 @@ class Generator:
 
     def _play(self) -> NoReturn:
         out = np.zeros((BLOCK, self._config.channels), np.float32)
+        written = time.perf_counter()
         while True:
-            self._wait_for_room()
+            written += self._wait_for_room()
             began = time.perf_counter()
             self._take_voices()
             self._podium.turn()
+            self._watch.before(self._engine)
             self._render(out)
             self._ring.write(out)
-            self._measure(time.perf_counter() - began)
+            now = time.perf_counter()
+            self._measure(now - began)
+            self._listen(out, now - written)
+            written = now
             if self._journal:
                 self._journal.turn(self._engine)
             self._status[GeneratorStatus.BLOCKS] = self._block
@@ -124,23 +141,33 @@ class Generator:
             if self._block % COLLECT_EVERY == 0:
                 gc.collect()
                 self._status[GeneratorStatus.PEAK_BYTES] = peak_bytes()
+                self._status[GeneratorStatus.MEMORY_BYTES] = resident_bytes()
 
-    def _wait_for_room(self) -> None:
-        """Obey commands; while the ring is full, sleep on them in steps of a quarter block."""
+    def _wait_for_room(self) -> float:
+        """Obey commands; while the ring is full, sleep on them in steps of a quarter block. Seconds so spent."""
         step = BLOCK / self._config.sample_rate / 4
-        pause = 0.0
+        pause = rested = 0.0
         while True:
+            began = time.perf_counter()
             for command in self._link.poll(pause):
-                self._attempt(self._obey, command, slot=command.get("slot"))
+                self._attempt(self._obey, command, slot=command.get("slot"), ticket=command.get("ticket"))
             if self._ring.free >= BLOCK:
-                return
+                return rested
+            rested += time.perf_counter() - began
             pause = step
 
-    def _render(self, out: np.ndarray[Any, np.dtype[np.float32]]) -> None:
+    def _listen(self, out: Floats, gap: float) -> None:
+        """Remember what was made, and tell what changes of voices have cost."""
+        self._recent.add(out)
+        for change in self._watch.block(out, gap, self._engine):
+            self._link.send({"event": "changed", **_about(change.slot, change.ticket), **change.measured()})
+            self._orders.put(None)
+
+    def _render(self, out: Floats) -> None:
         request = self._request()
-        mix, _ = self._podium.mix(request)
+        mix, known = self._podium.mix(request)
         try:
-            self._engine.render(mix, out)
+            self._engine.render(mix, out, known)
         except AmbientdError:
             # Voices changed since the mix was checked; what always works bridges the block.
             self._engine.render(equal_gain(request.slots, request.mix), out)
@@ -177,12 +204,14 @@ class Generator:
 
     # Commands
 
-    def _attempt(self, action: Callable[..., None], *args: Any, slot: int | None = None) -> None:
+    def _attempt(
+        self, action: Callable[..., None], *args: Any, slot: int | None = None, ticket: int | None = None
+    ) -> None:
         """Do it, or tell the supervisor in one line why not."""
         try:
             action(*args)
         except AmbientdError as error:
-            self._report_failure(error, slot)
+            self._report_failure(error, slot, ticket)
 
     def _obey(self, command: Mapping[str, Any]) -> None:
         if self._journal:
@@ -195,13 +224,14 @@ class Generator:
                 self._cells = cells
             case {"cmd": "load", "slot": int(slot), "id": str(id), "path": str(path), "seed": int(seed)}:
                 self._check_slot(slot)
-                self._orders.put(self._order(SlotConfig(slot, id, path, seed)))
+                config = SlotConfig(slot, id, path, seed)
+                self._orders.put(self._order(config, command.get("prime") == "now", command.get("ticket")))
             case {"cmd": "reprime", "slot": int(slot)}:
                 self._check_slot(slot)
                 self._reprime(slot, command.get("seed"))
             case {"cmd": "unload", "slot": int(slot)}:
                 self._check_slot(slot)
-                self._unload(slot)
+                self._unload(slot, command.get("ticket"))
             case _:
                 raise UsageError(f"the generator knows no command {dict(command)!r}")
 
@@ -219,20 +249,30 @@ class Generator:
             except AmbientdError as error:
                 failures.append(error)
                 self._report_failure(error, order.slot)
+            self._watch.drop(order.change)
         if failures and len(failures) == len(self._config.slots):
             raise failures[0]
 
     def _load_voices(self) -> None:
-        """The loader thread: reading, packing and priming take a while, the last without the GIL."""
+        """The loader thread: reading, packing, checking and priming take a while, the last without the GIL."""
+        _yield_to_others()
         while True:
             order = self._orders.get()
+            if order is None:
+                give_back()
+                continue
             try:
                 self._loaded.put((order, self._make(order)))
             except AmbientdError as error:
-                self._report_failure(error, order.slot)
+                self._loaded.put((order, error.with_traceback(None)))  # its frames hold what was loaded
+            del order  # it may hold a voice, which would stay until the next order comes
 
-    def _order(self, config: SlotConfig) -> Order:
-        return Order(config.slot, config.id, partial(self._loader.load, Path(config.path), config.seed))
+    def _order(self, config: SlotConfig, now: bool = False, ticket: int | None = None) -> Order:
+        """now: the voice is to go on from what is sounding when it is ready to."""
+        heard = self._recent.last if now else None
+        path, limit = Path(config.path), self._config.memory_limit_mb
+        make = partial(admit, self._loader, path, config.seed, limit, heard)
+        return Order(config.slot, config.id, make, self._watch.order(config.slot, ticket))
 
     def _reprime(self, slot: int, seed: int | None) -> None:
         """Let the slot's voice start over from a piece of its album; it fades out when the new one is ready."""
@@ -240,7 +280,7 @@ class Generator:
         if voice is None:
             raise UsageError(f"slot {slot + 1} is empty", "Only a voice can start over")
         make = partial(reopen, voice, next_seed(voice.seed) if seed is None else seed)
-        self._orders.put(Order(slot, voice.info.id, make, voice))
+        self._orders.put(Order(slot, voice.info.id, make, self._watch.order(slot, None), voice))
 
     def _make(self, order: Order) -> Voice:
         try:
@@ -253,26 +293,43 @@ class Generator:
     def _take_voices(self) -> None:
         with contextlib.suppress(queue.Empty):
             while True:
-                order, voice = self._loaded.get_nowait()
-                self._attempt(self._place, order, voice, slot=order.slot)
+                order, made = self._loaded.get_nowait()
+                try:
+                    if isinstance(made, AmbientdError):
+                        raise made
+                    self._place(order, made)
+                except AmbientdError as error:
+                    self._watch.drop(order.change)
+                    self._report_failure(error, order.slot, order.change.ticket)
 
     def _place(self, order: Order, voice: Voice) -> None:
         if order.replaces:
             present = self._voices.occupant(order.slot)
             if present is None or present.packed is not order.replaces.packed:
+                self._watch.drop(order.change)
                 return  # unloaded or replaced by another model meanwhile
         if not self._voices.place(order.slot, voice):
-            self._engine.place(order.slot, voice)
-        self._link.send({"event": "loaded", "slot": order.slot, "id": order.id, "seed": voice.seed})
+            self._engine.place(order.slot, voice, self._fade(order.slot))
+        self._watch.begin(order.change)
+        about = _about(order.slot, order.change.ticket)
+        self._link.send({"event": "loaded", **about, "id": order.id, "seed": voice.seed})
 
-    def _unload(self, slot: int) -> None:
+    def _fade(self, slot: int) -> float:
+        """Seconds in which voices change over there: none at the start, or where the machine cannot play one more."""
+        playing = int(self._engine.present.sum())
+        margin = self._status[GeneratorStatus.MARGIN] * playing / (playing + 1)
+        room = margin >= 1 or self._engine.occupant(slot) is None
+        return self._config.fade if self._block and room else 0.0
+
+    def _unload(self, slot: int, ticket: int | None) -> None:
+        self._watch.begin(self._watch.order(slot, ticket))
         if self._voices.place(slot, None):
             self._governor.forget(self._voices.name_of(slot))
         else:
-            self._engine.place(slot, None)
+            self._engine.place(slot, None, self._config.fade)
             if self._governor.shed and not self._engine.present.any():
                 self._governor.take_back()
-        self._link.send({"event": "unloaded", "slot": slot})
+        self._link.send({"event": "unloaded", **_about(slot, ticket)})
 
     def _notify(self, line: str) -> None:
         self._link.send({"event": "notice", "what": line})
@@ -284,6 +341,18 @@ class Generator:
     def _report_mashup(self, name: str, state: MashupState, reason: str) -> None:
         self._link.send({"event": "mashup", "name": name, "state": state, "reason": reason})
 
-    def _report_failure(self, error: AmbientdError, slot: int | None = None) -> None:
+    def _report_failure(self, error: AmbientdError, slot: int | None = None, ticket: int | None = None) -> None:
         event = {"event": "failed", "what": error.what, "remedy": error.remedy, "exit_code": error.exit_code}
-        self._link.send(event if slot is None else event | {"slot": slot})
+        self._link.send(event | _about(slot, ticket))
+
+
+def _about(slot: int | None, ticket: int | None) -> dict[str, int]:
+    """Which slot and whose order an event is about, as far as that is known."""
+    return {key: value for key, value in {"slot": slot, "ticket": ticket}.items() if value is not None}
+
+
+def _yield_to_others() -> None:
+    """Let this thread run when nobody else wants to; only Linux knows niceness of threads."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LOADER_NICE)

@@ -2,16 +2,21 @@
 
 Commands, JSON lines down, after the configuration (a `GeneratorConfig`); slots count from 0 here:
     {"cmd": "select", "name": "blend", "options": {...}}
-    {"cmd": "load", "slot": 0, "id": "...", "path": "...", "seed": 7}       {"cmd": "unload", "slot": 0}
+    {"cmd": "load", "slot": 0, "id": "...", "path": "...", "seed": 7, "prime": "own", "ticket": 3}
+    {"cmd": "unload", "slot": 0, "ticket": 4}            a ticket, if any, comes back with what becomes of it
     {"cmd": "reprime", "slot": 0, "seed": 7}             start over with this seed; without one, with the next
     {"cmd": "plugin", "path": "...", "text": "...", "cells": {...}}          a plugin file's new text, and all cells
 Events, JSON lines up:
     {"event": "ready"}                                                       the first block is about to be rendered
-    {"event": "loaded", "slot": 0, "id": "...", "seed": 7}                   {"event": "unloaded", "slot": 0}
+    {"event": "loaded", "slot": 0, "id": "...", "seed": 7, "ticket": 3}
+    {"event": "unloaded", "slot": 0, "ticket": 4}
+    {"event": "changed", "slot": 0, "ticket": 3, "gap_ms": 5.1, "level_step_db": 0.7,
+        "jump": 0.02, "level_shift_db": 1.9}                                 see change_watch
     {"event": "governor", "step": "...", "state": "shed", "level": 1, "shed": ["..."]}     see governor
     {"event": "notice", "what": "..."}                                       to be told, nothing failed
     {"event": "mashup", "name": "blend", "state": "playing", "reason": ""}   a MashupState
-    {"event": "failed", "what": "...", "remedy": "...", "exit_code": 4, "slot": 0}    slot only where one is meant
+    {"event": "failed", "what": "...", "remedy": "...", "exit_code": 4, "slot": 0, "ticket": 3}
+        slot only where one is meant
 A command that fails changes nothing. A "failed" at the start ends the process only when no voice is left.
 """
 
@@ -64,6 +69,8 @@ class GeneratorStatus(IntEnum):
     """1 + the number of the block for which the mashup was called; 0 once it has come back."""
     TRYING = 5
     """The same for a mashup that is being made and dry-run."""
+    MEMORY_BYTES = 6
+    """What is resident now."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +106,9 @@ class GeneratorConfig:
     """auto, int8, bf16 or fp32."""
     memory_limit_mb: int = 0
     """0: none."""
+    level_voices: bool = True
+    fade: float = 0.0
+    """Seconds in which a voice comes in and another one leaves; 0: as quickly as goes without a click."""
     plugin_files: Mapping[str, str] | None = None
     """The dropped-in plugins' texts by path, as the supervisor knows them; None: as the user's folder has them."""
     log_folder: str = ""

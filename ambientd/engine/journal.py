@@ -35,7 +35,8 @@ class Kind(IntEnum):
     MIX = 0
     """`MixWords`."""
     PLACE = 1
-    """A line of JSON: slot, voice (its number, or null); of a new voice also who it is. Then its memory."""
+    """A line of JSON: slot, voice (its number, or null), fade in seconds; of a new voice also who it is. Then its
+    memory."""
     SNAPSHOT = 2
     """A line of JSON: slots, voices with the sizes of their memories, guidance, and lost: the position from which on
     nothing before this is known, or null. Then the engine's mixes, and the memories."""
@@ -43,6 +44,8 @@ class Kind(IntEnum):
     """Pairs of int64 and float64: a parameter's cell and its value."""
     COMMAND = 4
     """A line of JSON."""
+    KEEP = 5
+    """Nothing: the next block goes on as the last one, whatever the mix."""
 
 
 class Journal:
@@ -52,7 +55,7 @@ class Journal:
         """cells: the parameters' values, live. snapshot_blocks: blocks between two snapshots."""
         self.ring = EntryRing(RING_BYTES)
         self.position = 0
-        self._words = MixWords(slots, channels)
+        self._words, self._places = MixWords(slots, channels), MixWords(slots + 1, channels)
         self._now, self._last = self._words.empty(), self._words.empty()
         self._cells, self._seen = cells, np.full(cells.size, np.nan)
         self._every, self._due = snapshot_blocks, snapshot_blocks
@@ -66,24 +69,28 @@ class Journal:
         position = self.position  # first: something is lost before the position goes on
         return position if (lost_at := self._lost_at) is None else min(position, lost_at)
 
-    def placed(self, slot: int, voice: Voice | None) -> None:
-        """From the next block on, or as soon as whoever is there has gone, `voice` is in the slot."""
+    def placed(self, slot: int, voice: Voice | None, fade: float) -> None:
+        """From the next block on, or as soon as whoever is there has gone, `voice` is in the slot. fade: seconds."""
+        line = {"slot": slot, "fade": fade}
         if voice is None or voice in self._numbers:
             number = self._numbers[voice][0] if voice else None
-            self._append(Kind.PLACE, _line({"slot": slot, "voice": number}))
+            self._append(Kind.PLACE, _line(line | {"voice": number}))
             return
         self._count += 1
         memory = VoiceMemory(voice)
         self._numbers[voice] = self._count, memory
         memory.take(voice)
-        self._append(Kind.PLACE, _line({"slot": slot, "voice": self._count, **_who(voice)}), *memory.parts)
+        self._append(Kind.PLACE, _line(line | {"voice": self._count, **_who(voice)}), *memory.parts)
 
-    def rendered(self, mix: Mix) -> None:
-        """The next block is made of `mix`."""
-        self._words.put(mix, self._now)
-        if not np.array_equal(self._now, self._last):
-            self._last[:] = self._now
-            self._append(Kind.MIX, self._now.view(np.uint8))
+    def rendered(self, mix: Mix | None) -> None:
+        """The next block is made of `mix`; None: as the last one."""
+        if mix is None:
+            self._append(Kind.KEEP)
+        else:
+            self._words.put(mix, self._now)
+            if not np.array_equal(self._now, self._last):
+                self._last[:] = self._now
+                self._append(Kind.MIX, self._now.view(np.uint8))
         self.position += BLOCK
 
     def command(self, command: Mapping[str, Any]) -> None:
@@ -98,12 +105,12 @@ class Journal:
             self._seen[moved] = values
             self._append(Kind.SET, moved.astype(np.int64).view(np.uint8), values.view(np.uint8))
         self._due -= 1
-        if self._due <= 0 and engine.settled:
+        if self._due <= 0 and not engine.changing:
             self._due = self._every if self._snapshot(engine) else RETRY_BLOCKS
 
     def _snapshot(self, engine: Engine) -> bool:
         engine.fetch_rows()
-        voices, parts = {}, [self._words.of(mix).view(np.uint8) for mix in engine.mixes]
+        voices, parts = {}, [self._places.of(mix).view(np.uint8) for mix in engine.mixes]
         for voice, (number, memory) in list(self._numbers.items()):
             memory.take(voice)
             voices[number] = _who(voice) | {"bytes": memory.nbytes}

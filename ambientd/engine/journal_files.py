@@ -4,9 +4,11 @@ One folder for each life of a generator, named after when it began. In it number
 its NNNN.bin with the memories. A segment begins with a header, and all but the first then with a snapshot, so each can
 be read alone and the oldest can go. Lines, by `at`, the sample position that they hold from:
     {"format": 1, "ambientd": "...", "kernel": "...", "precision": "int8", ..., "began": 0.0}       the header
-    {"at": 0, "slot": 0, "voice": 1, "id": "...", "sha256": "...", "seed": 7, "blob": [0, 9000]}    a new voice comes
-    {"at": 0, "slot": 0, "voice": null}                                                             known, or nobody
+    {"at": 0, "slot": 0, "fade": 2.0, "voice": 1, "id": "...", "sha256": "...", "seed": 7, "blob": [0, 9000]}
+                                                         a new voice comes, in so many seconds
+    {"at": 0, "slot": 0, "fade": 2.0, "voice": null}     one that is known, or nobody
     {"at": 0, "mix": "base64"}                           what differs from the mix before (`mix_words.difference`)
+    {"at": 0, "keep": true}                              this one block goes on as it was, whatever the mix
     {"at": 0, "set": {"slot/1/gain": 0.5}}   {"at": 0, "command": {...}}                            for people
     {"at": 0, "time": 1735689600.0}                      made by then
     {"at": 0, "snapshot": {...}, "blob": [0, 9000]}      whoever begins here needs nothing before; mixes start anew

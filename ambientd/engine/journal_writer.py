@@ -140,6 +140,8 @@ class JournalWriter:
                 pairs = zip(*(np.frombuffer(half, t) for half, t in _halves(content)), strict=True)
                 values = {self._names[cell]: float(value) for cell, value in pairs if cell in self._names}
                 self._segments.write({"at": at, "set": values})
+            case Kind.KEEP:
+                self._segments.write({"at": at, "keep": True})
             case Kind.COMMAND:
                 command = json.loads(content)
                 # A changed plugin brings parameters; of its text, its length is enough to tell one from another.

@@ -31,11 +31,14 @@ class InvalidMix(AmbientdError):
 
 
 def slot_mix(infos: Sequence[VoiceInfo | None], values: Sequence[Sequence[float]], channels: int) -> Mix:
-    """Every loaded voice on its own, as its slot's parameters say. values: each slot's `SLOT_PARAMETERS`."""
+    """Every loaded voice on its own, as its slot's parameters and its own trim say.
+
+    values: each slot's `SLOT_PARAMETERS`.
+    """
     mix = Mix.solo(len(infos), channels)
     for i, (info, (gain, pan, *inner)) in enumerate(zip(infos, values, strict=True)):
         if info:
-            mix.gains[i] = pan_gains(gain, pan, channels)
+            mix.gains[i] = pan_gains(gain * info.trim, pan, channels)
             mix.temperature[i], mix.stretch[i], mix.freeze[i], mix.chaos[i] = inner
     return mix
 

@@ -20,6 +20,9 @@ from ambientd.errors import AmbientdError
 from ambientd.samplernn import library
 from ambientd.types import BLOCK, Mix
 
+NOBODY = ()
+"""For whom a mix is that means nothing."""
+
 
 @dataclass(frozen=True)
 class Point:
@@ -59,7 +62,7 @@ def survey(log: Log) -> Contents:
             models |= {voice["id"]: None} if "id" in voice else {}
         times += [(at, float(line["time"]))] if "time" in line else []
         gaps += [at] if "lost" in line else []
-        end = max(end, at + BLOCK if "mix" in line else at)
+        end = max(end, at + BLOCK if {"mix", "keep"} & line.keys() else at)
     return Contents(tuple(points), end, tuple(times), tuple(gaps), tuple(models))
 
 
@@ -86,6 +89,7 @@ class Replay:
         """How much is rendered and thrown away first."""
         self._engine = Engine(slots, channels, rate)
         self._mix, self._codec = Mix.solo(slots, channels), MixWords(slots, channels)
+        self._places, self._keep = MixWords(slots + 1, channels), False
         self._models = _Models(str(log.header["precision"]))
         self._voices: dict[int, Voice] = {}
 
@@ -126,7 +130,8 @@ class Replay:
 
     def _block(self) -> Floats:
         out = np.zeros((BLOCK, self.channels), np.float32)
-        self._engine.render(self._mix, out)
+        self._engine.render(self._mix, out, NOBODY if self._keep else None)
+        self._keep = False
         return out
 
     def _obey(self, segment: Path, line: Mapping[str, Any], words: Words) -> None:
@@ -137,13 +142,15 @@ class Replay:
             number = line["voice"]
             if "id" in line:
                 self._voices[number] = self._models.voice(line, self._log.blob(segment, line))
-            self._engine.place(line["slot"], None if number is None else self._voices[number])
+            self._engine.place(line["slot"], None if number is None else self._voices[number], line["fade"])
+        elif "keep" in line:
+            self._keep = True
         elif "snapshot" in line:
             words[:] = self._codec.empty()
 
     def _begin(self, snapshot: Mapping[str, Any], blob: bytes) -> None:
         """Make the engine as it was."""
-        size = self._codec.empty().nbytes
+        size = self._places.empty().nbytes
         start = size * len(self._engine.mixes)
         for number, who in snapshot["voices"].items():
             self._voices[int(number)] = self._models.voice(who, blob[start : start + who["bytes"]])
@@ -152,7 +159,7 @@ class Replay:
             if number is not None:
                 self._engine.place(slot, self._voices[number])
         for index, mix in enumerate(self._engine.mixes):  # after the voices, who come in silently
-            self._codec.get(np.frombuffer(blob[index * size :][:size], np.uint32), mix)
+            self._places.get(np.frombuffer(blob[index * size :][:size], np.uint32), mix)
         self._engine.guidance_blocks = snapshot["guidance"]
 
 

@@ -6,6 +6,8 @@ Voices are made and primed on a loading thread and then belong to the render thr
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from weakref import WeakValueDictionary
 
@@ -29,6 +31,8 @@ DC_CORNER = 5.0
 """Hz. Below hearing, above what a quantiser's rounding adds up to."""
 MAX_PRIME = 65_536
 """Samples. A second sets the states, a forecast's long filter needs four; more would only put off the first sound."""
+Source = tuple[str, int, int]
+"""A checkpoint's file, when that was changed last in ns, and its size."""
 
 
 class Voice:
@@ -38,8 +42,7 @@ class Voice:
         self.info = info
         self.packed = packed
         self.seed = seed
-        self.source: tuple[str, int, int] = ("", 0, 0)
-        """The checkpoint's file, when that was changed last in ns, and its size."""
+        self.source: Source = "", 0, 0
         self.primes: Tokens = np.zeros((0, 0), np.uint8)
         """[places, n]: what the checkpoint has to prime with."""
         self.guide: Floats | None = None
@@ -170,10 +173,15 @@ class Voice:
         return state.ctypes.data
 
 
-def open_voice(checkpoint: Checkpoint, seed: int, packed: PackedNetwork | None = None) -> Voice:
-    """A voice that has heard a piece of its album and goes on from there. packed: another voice's, to be shared."""
+def open_voice(
+    checkpoint: Checkpoint, seed: int, packed: PackedNetwork | None = None, heard: Tokens | None = None
+) -> Voice:
+    """A voice that has heard a piece of its album, or `heard` [n], and goes on from there.
+
+    packed: another voice's, to be shared. heard: whole frames.
+    """
     voice = Voice(checkpoint.info, packed or pack(checkpoint), seed)
-    return _primed(voice, checkpoint.prime, checkpoint.guide)
+    return _primed(voice, checkpoint.prime, checkpoint.guide, heard)
 
 
 def reopen(voice: Voice, seed: int) -> Voice:
@@ -191,12 +199,12 @@ def next_seed(seed: int) -> int:
     return stream_key(seed) >> 33
 
 
-def _primed(voice: Voice, primes: Tokens, guide: Floats | None) -> Voice:
+def _primed(voice: Voice, primes: Tokens, guide: Floats | None, heard: Tokens | None = None) -> Voice:
     voice.primes = primes
     if voice.follows and guide is not None:
         voice.guide = guide
         voice.place = float(splitmix64(stream_key(voice.seed) + 1) % len(guide))
-    prime(voice, choose_prime(primes, voice.seed, voice.packed.context))
+    prime(voice, choose_prime(primes, voice.seed, voice.packed.context) if heard is None else heard)
     return voice
 
 
@@ -212,31 +220,41 @@ def network_of(checkpoint: Checkpoint) -> Network:
 class VoiceLoader:
     """Opens checkpoint files; voices of one file share its weights while any of them lives. One thread at a time."""
 
-    def __init__(self, precision: str = "auto") -> None:
-        self._format = choose(precision)
-        self._shared: WeakValueDictionary[tuple[Path, int, int], PackedNetwork] = WeakValueDictionary()
+    def __init__(self, precision: str = "auto", levelled: bool = True) -> None:
+        """levelled: whether its voices have trims."""
+        self._format, self._levelled = choose(precision), levelled
+        self._shared: WeakValueDictionary[Source, PackedNetwork] = WeakValueDictionary()
 
     def load(self, path: Path, seed: int) -> Voice:
         """A primed voice. Raises CheckpointError."""
-        checkpoint, packed, source = self._read(path)
+        checkpoint, packed, source = self.read(path)
         voice = open_voice(checkpoint, seed, packed)
         voice.source = source
         return voice
 
     def unprimed(self, path: Path, seed: int) -> Voice:
         """One that has heard nothing, to be given another's memory. Raises CheckpointError."""
-        checkpoint, packed, _ = self._read(path)
+        checkpoint, packed, _ = self.read(path)
         voice = Voice(checkpoint.info, packed, seed)
         voice.guide = checkpoint.guide if voice.follows else None
         return voice
 
-    def _read(self, path: Path) -> tuple[Checkpoint, PackedNetwork, tuple[str, int, int]]:
-        checkpoint = load(path)
+    def read(
+        self, path: Path, check: Callable[[Checkpoint, PackedNetwork], None] = lambda *_: None
+    ) -> tuple[Checkpoint, PackedNetwork, Source]:
+        """A checkpoint, its weights as the kernel wants them, and where they are from. Raises CheckpointError.
+
+        check: called with those that no voice has yet.
+        """
+        checkpoint = replace(load(path), levelled=self._levelled)
         found = path.stat()
-        key = (path.resolve(), found.st_mtime_ns, found.st_size)
-        packed = self._shared.get(key) or pack(checkpoint, self._format)
-        self._shared[key] = packed
-        return checkpoint, packed, (str(key[0]), *key[1:])
+        source = str(path.resolve()), found.st_mtime_ns, found.st_size
+        packed = self._shared.get(source)
+        if packed is None:
+            packed = pack(checkpoint, self._format)
+            check(checkpoint, packed)
+            self._shared[source] = packed
+        return checkpoint, packed, source
 
 
 def choose_prime(primes: Tokens, seed: int, context: int) -> Tokens:

@@ -32,6 +32,10 @@ class Stage(Setting, Protocol):
 
     def select_mashup(self, name: str) -> None: ...
 
+    def check_slot(self, slot: int) -> None:
+        """Raises AmbientdError where that slot cannot change now."""
+        ...
+
     def change_slot(self, slot: int, id: str) -> None:
         """Let the model `id` come into the slot; an empty id lets the present one go."""
         ...
@@ -61,7 +65,8 @@ class PresetDesk:
     def recall(self, name: str, fade: float | None = None) -> None:
         """Go to a preset over `fade` seconds, or its own; mashup and models change at once.
 
-        Raises ConfigError (file, key, what was expected) with nothing changed. A morph that is under way ends
+        Raises ConfigError (file, key, what was expected), or whatever the stage refuses a slot's change with; nothing
+        has changed then. A morph that is under way ends
         where it is.
         """
         if fade is not None and not 0 <= fade <= LONGEST_FADE:
@@ -71,12 +76,14 @@ class PresetDesk:
         targets = check(preset, str(path), self._stage)
         for id in excluded_by(self.excluded, targets):
             del targets[id]
+        models = self._stage.models
+        changes = {int(slot): id for slot, id in preset.slots.items() if models.get(int(slot), "") != id}
+        for slot in changes:
+            self._stage.check_slot(slot)
         if preset.mashup is not None and preset.mashup != self._stage.mashup:
             self._stage.select_mashup(preset.mashup)
-        models = self._stage.models
-        for slot, id in preset.slots.items():
-            if models.get(int(slot), "") != id:
-                self._stage.change_slot(int(slot), id)
+        for slot in sorted(changes, key=lambda slot: not changes[slot]):  # who is to come first
+            self._stage.change_slot(slot, changes[slot])
         seconds = preset.fade if fade is None else fade
         self._morph = Morph(self._stage.parameters, targets, seconds, self._clock())
         self.current = name

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import re
 import tempfile
@@ -31,6 +32,8 @@ METADATA_KEY = "ambientd"
 MAX_HEADER_BYTES = 1 << 20
 MAX_FILE_BYTES = 1 << 30
 MAX_TENSORS = 256
+LEVEL_DB, MOST_TRIM_DB = -20.0, 12.0
+"""What voices are trimmed to, dBFS (mean square), and at most by how much."""
 MAX_PROFILE = 512
 MAX_GUIDE = 65_536
 
@@ -153,6 +156,17 @@ class Card(_Section):
     family: str | None = None
     """The fingerprint of the checkpoint that this one, and all that may share conditioning with it, began as."""
 
+    @property
+    def trim(self) -> float:
+        """The gain that takes its voices to LEVEL_DB, as far as MOST_TRIM_DB goes; 1 where no level was measured.
+
+        By what it plays by itself rather than by its album: a network may be louder or softer than what it learnt.
+        """
+        level = self.scores.get("level_db", self.album_scores.get("level_db"))
+        if level is None or not math.isfinite(level):
+            return 1.0
+        return float(10 ** (min(max(LEVEL_DB - level, -MOST_TRIM_DB), MOST_TRIM_DB) / 20))
+
 
 @dataclass(frozen=True)
 class Checkpoint:
@@ -168,6 +182,8 @@ class Checkpoint:
     prime: Tokens
     profile: Floats | None = None
     guide: Floats | None = None
+    levelled: bool = True
+    """Whether its voices are to come out as loud as all others."""
 
     @property
     def family(self) -> str:
@@ -189,6 +205,7 @@ class Checkpoint:
             album_gain=a.album_gain,
             temperature=self.card.temperature,
             family=self.family,
+            trim=self.card.trim if self.levelled else 1.0,
         )
 
 

@@ -211,3 +211,22 @@ def test_an_address_that_cannot_be_had_is_one_clear_line(wire: Wire) -> None:
     for host in ("a..b", "::1%nowhere"):
         with pytest.raises(DaemonError, match="is no address"):
             OscServer(Osc(host=host), wire.instrument)
+
+
+def test_models_come_and_go_and_whoever_asked_is_told(wire: Wire) -> None:
+    def hear() -> tuple[str, list[Any]]:
+        answer = OscMessage(wire.socket.recv(65_536))
+        return answer.address, answer.params
+
+    wire.send("/ambientd/slot/2/load", "calm")
+    assert hear() == ("/ambientd/slot/2/loaded", ["calm"])
+    wire.send("/ambientd/slot/2/load", "calm", "now")
+    assert hear()[1] == ["calm"]
+    wire.send("/ambientd/slot/2/unload")
+    assert hear() == ("/ambientd/slot/2/unloaded", [])
+    wire.send("/ambientd/slot/2/unload", 0)  # a button that is let go
+    assert wire.instrument.asked == [("load", 2, "calm", None), ("load", 2, "calm", "now"), ("unload", 2)]
+    for arguments in (["broken"], [3], ["calm", "then"]):
+        wire.send("/ambientd/slot/2/load", *arguments)
+        assert hear()[0] == "/ambientd/error"
+    assert wire.ask("/ambientd/slot/2/load") == ["calm"]

@@ -15,7 +15,7 @@ from pythonosc.osc_packet import OscPacket
 
 from ambientd.config import Osc
 from ambientd.control.osc import OscServer
-from ambientd.errors import PluginError, UsageError
+from ambientd.errors import CheckpointError, PluginError, UsageError
 from ambientd.parameters import Parameter, ParameterTable, builtin_parameters, mashup_parameters
 
 PATIENCE = 10.0
@@ -74,6 +74,16 @@ class Recorder:
         slots = [{"slot": slot, "id": "calm", "seed": seed} for slot, seed in self.seeds.items()]
         states = {"mashup": self.selected_mashup, "panic": self.panicked, "playing": self.playing, "rms": self.rms}
         return {"version": "1", "slots": slots, **states}
+
+    def load(self, slot: int, id: str, prime: str | None, tell: Callable[..., None]) -> None:
+        if id == "broken":
+            raise CheckpointError("broken is damaged", "Fetch it again")
+        self.asked.append(("load", slot, id, prime))
+        tell(f"slot/{slot}/loaded", (id,))
+
+    def unload(self, slot: int, tell: Callable[..., None]) -> None:
+        self.asked.append(("unload", slot))
+        tell(f"slot/{slot}/unloaded", ())
 
     def play(self, fade: float | None) -> None:
         self.asked.append(("play", fade))

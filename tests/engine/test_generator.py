@@ -9,6 +9,7 @@ import time
 import numpy as np
 import pytest
 
+from ambientd.engine.generator import COLLECT_EVERY
 from ambientd.engine.generator_config import MODULE, GeneratorConfig, GeneratorStatus, SlotConfig
 from ambientd.engine.offline import render_blocks
 from ambientd.engine.voice import VoiceLoader, next_seed
@@ -27,7 +28,7 @@ RING = 4096
 class Rig:
     """The supervisor's side of one generator."""
 
-    def __init__(self, slots, mashup="blend", frames=RING, sample_rate=16_000, precision="auto"):
+    def __init__(self, slots, mashup="blend", frames=RING, sample_rate=16_000, precision="auto", fade=0.0):
         blend = Plugins.discover().mashup("blend")
         parameters = [*builtin_parameters(4), *mashup_parameters("blend", blend.parameters)]
         values = Segment.create(Values.nbytes(len(parameters)))
@@ -49,6 +50,7 @@ class Rig:
             mashup=mashup,
             precision=precision,
             memory_limit_mb=4096,
+            fade=fade,
         )
         self.child = Child.spawn(MODULE, config.to_json(), config.fds)
 
@@ -140,6 +142,45 @@ def test_what_fails_is_told_in_one_line_and_the_music_goes_on(rigged, model_file
     rig.wait_for(event="failed", exit_code=2, remedy="")
     rig.child.send({"cmd": "select", "name": "blend", "options": {"wights": []}})
     rig.wait_for(event="failed", exit_code=3)
+    assert min(level(rig.read(2 * RING))) > 1e-3
+
+
+def test_a_voice_comes_in_while_another_plays_and_its_cost_is_told(rigged, model_files):
+    rig = rigged([slot(0, model_files[0])], fade=0.05)
+    rig.read(RING)
+    for ticket, prime in enumerate(("own", "now"), 1):
+        order = {"cmd": "load", "slot": 0, "id": "next", "path": str(model_files[1]), "seed": 1}
+        rig.child.send(order | {"prime": prime, "ticket": ticket})
+        rig.wait_for(event="loaded", slot=0, id="next", ticket=ticket)
+        rig.wait_for(event="changed", slot=0, ticket=ticket)
+        change = next(event for event in rig.events if event["event"] == "changed" and event["ticket"] == ticket)
+        assert change["gap_ms"] > 0
+        assert 0 <= change["jump"] < 1
+        assert min(level(rig.read(RING))) > 1e-3
+    rig.child.send({"cmd": "unload", "slot": 0, "ticket": 3})
+    rig.wait_for(event="unloaded", slot=0, ticket=3)
+    rig.wait_for(event="changed", slot=0, ticket=3)
+    while rig.status[GeneratorStatus.BLOCKS] <= COLLECT_EVERY:
+        rig.read(256)
+    assert rig.status[GeneratorStatus.MEMORY_BYTES] > 0 or sys.platform != "linux"
+
+
+def test_what_must_not_come_in_is_refused_and_the_music_goes_on(rigged, model_files, tmp_path, make_checkpoint):
+    damaged = tmp_path / "damaged.safetensors"
+    damaged.write_bytes(model_files[0].read_bytes()[:-100])
+    checkpoint = make_checkpoint(sample_rate=22_050)
+    rate = tmp_path / "rate.safetensors"
+    save(rate, checkpoint.card, checkpoint.tensors, checkpoint.prime)
+    wild = tmp_path / "wild.safetensors"
+    tensors = dict(checkpoint.tensors) | {"sample.output.weight": np.full((256, 24), 3e38, np.float32)}
+    save(wild, make_checkpoint().card, tensors, checkpoint.prime, half=False)
+    rig = rigged([slot(0, model_files[0])])
+    rig.read(RING)
+    for ticket, path in enumerate((damaged, rate, wild), 1):
+        rig.child.send({"cmd": "load", "slot": 1, "id": path.stem, "path": str(path), "seed": 1, "ticket": ticket})
+        rig.wait_for(event="failed", slot=1, ticket=ticket, exit_code=4)
+    reasons = [event["what"] for event in rig.events if event["event"] == "failed"]
+    assert ["damaged" in reasons[0], "22050 Hz" in reasons[1], "no number" in reasons[2]] == [True] * 3
     assert min(level(rig.read(2 * RING))) > 1e-3
 
 

@@ -54,6 +54,23 @@ def play(voices, blocks, change=lambda mix: None):
     return np.concatenate(audio)
 
 
+def test_who_leaves_follows_its_album_until_it_has_gone():
+    leaving, coming = voice(440), voice(660, seed=1)
+    engine, out, mix = Engine(1, 1, RATE), np.zeros((BLOCK, 1), np.float32), Mix.solo(1, 1)
+    mix.gains[:] = 1
+    engine.place(0, leaving)
+    engine.render(mix, out)
+    engine.place(0, coming, 4 * PERIOD * BLOCK / RATE)
+    before, place = taps(leaving).copy(), leaving.place
+    for _ in range(2 * PERIOD):
+        engine.render(mix, out)
+    assert engine.changing
+    assert coming.guided
+    assert leaving.place > place
+    assert (taps(leaving) != before).any()
+    engine.close()
+
+
 def taps(one):
     return one._taps[:64]
 

@@ -181,6 +181,11 @@ def test_panning_keeps_the_power():
     assert pan_gains(0.5, 1, 1) == pytest.approx([0.5])
 
 
+def test_a_slots_gain_has_its_voices_trim(infos):
+    quiet = [dataclasses.replace(info, trim=3.0) if info else None for info in infos]
+    assert slot_mix(quiet, [(0.5, 0.0, 1, 1, 0, 0)] * 3, 1).gains[:, 0] == pytest.approx([1.5, 0, 1.5])
+
+
 def test_equal_gain_keeps_the_slots_parameters(infos):
     own = slot_mix(infos, [(1.0, 0.0, 0.9, 2.0, 0.3, 0.1)] * 3, 1)
     mix = equal_gain(infos, own)

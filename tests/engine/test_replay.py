@@ -52,6 +52,7 @@ class Performance:
             cells={parameter.id: self.table.index(parameter.id) for parameter in parameters},
             status_fd=status.fd,
             mashup="blend",
+            fade=0.05,
             log_folder=str(folder),
             log_limit_mb=limit_mb,
             log_snapshot_seconds=snapshot,
@@ -156,6 +157,7 @@ def test_what_was_played_is_played_again_from_the_beginning_and_from_every_snaps
         np.testing.assert_array_equal(np.concatenate(list(replay.blocks())), show.heard[start:][:RATE][: end - start])
     lines = [line for _, line in log.lines()]
     assert sum("set" in line for line in lines) > 10
+    assert any("keep" in line for line in lines)  # where a voice had come and the mashup did not know of it yet
     assert [line["command"]["cmd"] for line in lines if "command" in line].count("reprime") == 2
 
     # The same through the command, by sample time, into a file.

@@ -109,6 +109,15 @@ def test_a_new_voice_joins_in() -> None:
     np.testing.assert_allclose(mix.logits[0], [0.5, 0.5])
 
 
+def test_trims_are_averaged_as_levels_are_and_gains_are_left():
+    quiet, loud = replace(VOICE, album_gain=16.0, trim=4.0), replace(VOICE, album_gain=1.0, trim=0.25)
+    for weights, level in (([1, 0], 1 / 4), ([0, 1], 1 / 4), ([1, 1], 1 / 4)):
+        mix = Mix.solo(2, 1)
+        mix.gains[:, 0] = 0.5 * quiet.trim, 0.5 * loud.trim  # as the slots of gain 0.5 have them
+        mix = blended((quiet, loud), weights, mix)
+        assert mix.gains[0, 0] / quiet.album_gain == pytest.approx(0.5 * level)
+
+
 @given(
     st.lists(st.floats(0, 1), min_size=8, max_size=8),
     st.lists(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ambientd.errors import AmbientdError, CheckpointError, ConfigError
+from ambientd.errors import AmbientdError, CheckpointError, ConfigError, UsageError
 from ambientd.parameters import Parameter, ParameterTable, builtin_parameters, mashup_parameters
 from ambientd.presets.desk import PresetDesk
 from ambientd.presets.preset import Preset, load
@@ -30,6 +30,7 @@ class Stage:
         self.mashup = "blend"
         self.models = {1: "calm", 2: "loud"}
         self.asked: list[tuple[object, ...]] = []
+        self.busy: set[int] = set()
 
     def select_mashup(self, name: str) -> None:
         self.mashup = name
@@ -38,6 +39,10 @@ class Stage:
     def check_model(self, id: str) -> None:
         if id not in ("calm", "loud"):
             raise CheckpointError(f"no model is called {id!r}", "Did you mean 'calm'?")
+
+    def check_slot(self, slot: int) -> None:
+        if slot in self.busy:
+            raise UsageError(f"slot {slot} is about to change already")
 
     def change_slot(self, slot: int, id: str) -> None:
         self.asked.append(("slot", slot, id))
@@ -214,6 +219,17 @@ def test_a_folder_that_cannot_be_written_keeps_the_old_preset(tmp_path: Path) ->
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="cannot be written"):
         shelf.store("one", Preset())
+
+
+def test_a_slot_that_cannot_change_now_leaves_all_as_it_is(rig: Rig) -> None:
+    rig.write("night", 'mashup = "drift"\n[slots]\n1 = "calm"\n2 = "calm"\n3 = "loud"\n')
+    rig.stage.busy = {3}
+    with pytest.raises(UsageError, match="slot 3 is about to change"):
+        rig.desk.recall("night")
+    assert (rig.stage.asked, rig.desk.current) == ([], "")
+    rig.stage.busy = {1}  # which has what it is to have
+    rig.desk.recall("night")
+    assert rig.stage.asked == [("mashup", "drift"), ("slot", 2, "calm"), ("slot", 3, "loud")]
 
 
 def test_the_bundled_presets_can_be_recalled(tmp_path: Path) -> None:

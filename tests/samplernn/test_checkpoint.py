@@ -1,6 +1,7 @@
 """The file: what is written comes back, and what is foreign or damaged is refused in one line."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -51,6 +52,23 @@ def test_scores_and_the_profile_come_back(tmp_path, write):
     ck.save(path, card, tensors, prime, profile=profile.T)
     with pytest.raises(CheckpointError, match="profile should be"):
         ck.load(path)
+
+
+def test_a_voice_is_trimmed_by_what_it_plays_else_by_its_album(write, tmp_path):
+    write(tmp_path / "album.safetensors")
+    found = ck.load(tmp_path / "album.safetensors")
+    assert (found.info.trim, found.card.trim) == (1, 1)
+    for scores, album, decibel in (
+        ({"level_db": -26.0}, {"level_db": -10.0}, 6),
+        ({"tonality": 0.5}, {"level_db": -10.0}, -10),
+        ({"level_db": -60.0}, {}, 12),
+        ({"level_db": -3.0}, {}, -12),
+        ({"level_db": float("nan")}, {}, 0),
+    ):
+        card = found.card.model_copy(update={"scores": scores, "album_scores": album})
+        levelled = replace(found, card=card)
+        assert 20 * np.log10(levelled.info.trim) == pytest.approx(decibel)
+        assert replace(levelled, levelled=False).info.trim == 1
 
 
 FORECAST = ck.Forecast(orders=(64, 16), rates=(0.01, 0.002))

@@ -1,0 +1,134 @@
+"""From the mix as it was to the mix as it is to be, after voices came or went. The render thread, once per block.
+
+Beside the slots there is one spare place: who leaves a slot moves there and plays on as before, while its level and
+its votes pass to whoever is there afterwards. Gains pass at equal power, since voices do not know of each other's
+phases; votes and conditioning pass evenly, each pair of voices as it was or as it is to be, so that strangers never
+meet. Voices that are to hear another one from now on, because the one that led has gone or a new one leads, first let
+go of what was heard; then they turn round, and their votes come in as slowly.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ambientd.arrays import Floats
+from ambientd.types import BLOCK, Mix
+
+PAIRS = ("logits", "conditioning")
+"""What of a mix is between two voices, [..., V, V]."""
+
+
+def exchange(mix: Mix, a: int, b: int) -> None:
+    """Let voices `a` and `b` change places in everything that `mix` says of them."""
+    for name in mix.__dataclass_fields__:
+        array: NDArray[Any] = getattr(mix, name)
+        if name in PAIRS:
+            array[..., [a, b], :] = array[..., [b, a], :]
+            array[..., [a, b]] = array[..., [b, a]]
+        else:
+            array[[a, b]] = array[[b, a]]
+    heard_a, heard_b = mix.history == a, mix.history == b
+    mix.history[heard_a], mix.history[heard_b] = b, a
+
+
+def equal_power(was: Floats, target: Floats, share: float) -> Floats:
+    """Gains `share` 0..1 of the way from `was` to `target`; one that stays as it is does not move."""
+    out, into = np.float32(math.cos(share * math.pi / 2)) * was, np.float32(math.sin(share * math.pi / 2)) * target
+    # Of one sign they are two sounds whose powers add; a gain that changes its sign has to pass through silence.
+    sign = np.where(target, np.sign(target), np.sign(was))
+    return np.where(was * target < 0, out + into, sign * np.hypot(out, into)).astype(np.float32)
+
+
+def clear(mix: Mix, place: int) -> None:
+    """Whoever comes to `place` finds nothing of the one before, who may have been of another family.
+
+    It is silent; nobody votes with it, hears it or is conditioned by it.
+    """
+    nobody = Mix.solo(1, mix.gains.shape[1])
+    for name in mix.__dataclass_fields__:
+        array: NDArray[Any] = getattr(mix, name)
+        if name in PAIRS:
+            array[..., place, :] = array[..., place] = 0
+            array[..., place, place] = 1
+        elif name != "history":
+            array[place] = getattr(nobody, name)[0]
+    mix.history[mix.history == place] = np.flatnonzero(mix.history == place)
+    mix.history[place] = place
+
+
+def unheard(mix: Mix, place: int) -> bool:
+    """Whether nothing is heard of the voice in `place`, and no other voice uses it."""
+    others = np.arange(len(mix.history)) != place
+    used = any(getattr(mix, name)[..., others, place].any() for name in PAIRS)
+    return not (mix.gains[place].any() or (mix.history[others] == place).any() or used)
+
+
+class Crossfade:
+    """The mix over all places: the slots, and behind them the spare one."""
+
+    def __init__(self, slots: int, channels: int) -> None:
+        self.spare = slots
+        self.mix = Mix.solo(slots + 1, channels)
+        """What was played last."""
+        self._was = Mix.solo(slots + 1, channels)
+        self._share = self._step = 1.0
+        self._held, self._turned = False, False
+        """Whether voices still hear what they heard before; whether these have turned round."""
+
+    @property
+    def over(self) -> bool:
+        return self._share >= 1
+
+    def move_out(self, slot: int) -> None:
+        """The voice of `slot` has moved to the spare place, which was empty."""
+        exchange(self.mix, slot, self.spare)
+
+    def empty(self, place: int) -> None:
+        """Nobody is left in `place`, or somebody new."""
+        clear(self.mix, place)
+
+    def begin(self, frames: int) -> None:
+        """Voices have changed: be `frames` samples on the way from what is played now."""
+        self._was.assign(self.mix)
+        self._share, self._step, self._held = 0.0, min(1.0, BLOCK / max(1, frames)), False
+        self._turned = False
+
+    def towards(self, target: Mix) -> None:
+        """Make `mix` the next block's on the way to `target`, which is for the slots."""
+        mix, was, spare = self.mix, self._was, self.spare
+        self._advance()
+        for name in mix.__dataclass_fields__:
+            array: NDArray[Any] = getattr(mix, name)
+            if name in PAIRS:
+                array[..., :spare, :spare] = getattr(target, name)
+                array[..., :spare, spare] = 0
+            else:
+                array[:spare] = getattr(target, name)
+        mix.gains[spare] = 0
+        if not self.over:
+            self._keep_listeners()
+            for name in PAIRS:
+                array = getattr(mix, name)
+                array[..., :spare, :] += np.float32(1 - self._share) * (getattr(was, name) - array)[..., :spare, :]
+            mix.gains[:] = equal_power(was.gains, mix.gains, self._share)
+
+    def _advance(self) -> None:
+        self._share = min(1.0, self._share + self._step)
+        if self.over and self._held:
+            self._was.assign(self.mix)
+            self._was.gains[self.spare] = 0
+            self._share, self._held, self._turned = self._step, False, True
+
+    def _keep_listeners(self) -> None:
+        """Whoever is heard, or votes for what is heard, goes on hearing the same until that has faded out."""
+        if self._turned:
+            return
+        was_silent, silent = (~mix.gains.any(axis=1) for mix in (self._was, self.mix))
+        alone = was_silent & (self._was.history == np.arange(self.spare + 1))
+        kept = (self._was.history != self.mix.history) & ~alone & ~(was_silent & ~silent)
+        self.mix.history[kept] = self._was.history[kept]
+        self._held = self._held or bool(kept.any())
