@@ -1,7 +1,8 @@
 """Leads voices that have a forecast along their albums' guides: `samplernn.guide`. The render thread, between blocks.
 
 Where voices are blended they hear one music, and what is to be expected of it follows from all their guides, each with
-its weight in the draw: two albums' chords sound together, the louder the more one of them counts.
+its weight in the draw: two albums' chords sound together, the louder the more one of them counts. The guide is the
+slowest tier: where that of another voice conditions one that draws, it is the other one's guide that counts.
 """
 
 from __future__ import annotations
@@ -54,15 +55,27 @@ class Guidance:
 def _expected(voices: Sequence[Voice | None], mix: Mix, slot: int) -> Doubles | None:
     """[order + 1]: the autocorrelation of the music in `slot`, of all guides that count in its draw."""
     parts = [
-        (float(mix.logits[slot, i]), between(voice.guide, voice.place))
-        for i, voice in enumerate(voices)
-        if voice and voice.guide is not None and mix.logits[slot, i]
+        (weight, between(voice.guide, voice.place))
+        for i, weight in _weights(voices, mix, slot).items()
+        if (voice := voices[i]) and voice.guide is not None
     ]
     if not parts:
         return None
     shortest, total = min(len(r) for _, r in parts), sum(weight for weight, _ in parts)
     music = np.asarray(sum(weight / total * r[:shortest] for weight, r in parts))
     return np.asarray(music * min(1.0, MOST_POWER / music[0]))
+
+
+def _weights(voices: Sequence[Voice | None], mix: Mix, slot: int) -> dict[int, float]:
+    """Whose guide counts how much in what `slot` plays: the draw's logits times each voter's highest conditioning."""
+    weights: dict[int, float] = {}
+    for j, voter in enumerate(voices):
+        if voter and mix.logits[slot, j]:
+            row = mix.conditioning[len(voter.tiers) - 1, j]
+            share = float(mix.logits[slot, j]) / float(row.sum())
+            for k in np.flatnonzero(row).tolist():
+                weights[k] = weights.get(k, 0.0) + share * float(row[k])
+    return weights
 
 
 def _give(hearers: Sequence[Voice], expected: Doubles | None, leader: Voice) -> None:

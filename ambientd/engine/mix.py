@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ambientd.arrays import Floats
+from ambientd.ensemble import SHARED_FIELDS, SIBLING_FIELDS
 from ambientd.errors import AmbientdError, IncompatibleVoices
 from ambientd.types import MOST_TIERS, Mix, VoiceInfo
 
@@ -20,10 +21,6 @@ MAX_STRETCH = 64.0
 MAX_GAIN = 16.0
 INNER = ("temperature", "stretch", "freeze", "chaos")
 """What of a mix is each voice's own business, [V]."""
-SHARED_FIELDS = ("sample_rate", "q_levels", "quantization", "pre_emphasis")
-"""What voices must agree on before they may share logits or history."""
-CONDITIONING_FIELDS = ("family", "dim", "frame_sizes")
-"""What voices must agree on before one's tiers may condition the other's: only siblings speak one language there."""
 
 
 class InvalidMix(AmbientdError):
@@ -90,7 +87,7 @@ def validate(mix: Mix, infos: Sequence[VoiceInfo | None], channels: int) -> None
                 "Voices that share logits must share their history",
             )
     for i, j in conditioned(mix, infos):
-        _check_compatible(infos[i], infos[j], CONDITIONING_FIELDS, "fine-tuned from one base")
+        _check_compatible(infos[i], infos[j], SIBLING_FIELDS, "fine-tuned from one base")
 
 
 def sharing(mix: Mix, loaded: Sequence[int]) -> Iterator[tuple[int, int]]:
