@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from ambientd.parameters import Parameter
-from ambientd.types import Mix, VoiceInfo
+from ambientd.types import BlockClock, Mix, VoiceInfo
 
 PLAYERS = 8
 """Slots that a mashup with a knob for each has knobs for."""
@@ -26,9 +29,9 @@ NEAREST = 1e-6
 Members = dict[int, VoiceInfo]
 """Voices that can play together, by slot. The first one leads."""
 Point = tuple[float, float]
+Unit = Annotated[float, Field(ge=0, le=1)]
 
-CORNERS: tuple[Point, ...] = ((0, 0), (1, 1), (1, 0), (0, 1))
-EDGES: tuple[Point, ...] = ((0.5, 0), (0.5, 1), (0, 0.5), (1, 0.5))
+CORNERS_AND_EDGES = ((0, 0), (1, 1), (1, 0), (0, 1), (0.5, 0), (0.5, 1), (0, 0.5), (1, 0.5))
 
 
 def together(slots: Sequence[VoiceInfo | None]) -> Members:
@@ -97,9 +100,8 @@ def sound_as_one(mix: Mix, members: Members, shares: Mapping[int, float]) -> Non
     mix.gains[leader] = (gains * level).clip(-LOUDEST, LOUDEST)
 
 
-def slow_tiers(members: Members) -> range:
-    """All tiers but the lowest; of one tier that one."""
-    voice = next(iter(members.values()))
+def slow_tiers(voice: VoiceInfo) -> range:
+    """All tiers but the lowest; where there is but one, that one."""
     return range(min(1, len(voice.frame_sizes) - 1), len(voice.frame_sizes))
 
 
@@ -110,17 +112,35 @@ def condition(mix: Mix, slot: int, tiers: Iterable[int], shares: Mapping[int, fl
         mix.conditioning[tier, slot, list(shares)] = list(shares.values())
 
 
-def places(positions: Sequence[Point]) -> tuple[Point, ...]:
-    """Where each slot stands on a surface, 0 to 1 each way: `positions`, and behind them corners, then edges."""
-    return (*positions, *(CORNERS + EDGES)[len(positions) :])
+class Places(BaseModel):
+    """Options of a mashup whose voices stand on a plane, 0 to 1 each way."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    positions: list[tuple[Unit, Unit]] = Field([], max_length=PLAYERS)
+    """Where the slots stand, in order; where the list ends: bottom left, top right, bottom right, top left, edges."""
+    sharpness: float = Field(2.0, gt=0, le=8)
+    """The power of the distance: 1 fades evenly from one of two voices to the other, more makes places wider."""
+
+    def weights(self, members: Members, at: Point) -> dict[int, float]:
+        """Each member's when the hand is at a point: its distance to the power of -sharpness.
+
+        Shepard, "A two-dimensional interpolation function for irregularly-spaced data", 1968: on a voice's place it
+        plays alone, halfway between two they count the same, and only the distances' proportions matter.
+        """
+        positions = (*self.positions, *CORNERS_AND_EDGES[len(self.positions) :])
+        distances = {slot: max(NEAREST, math.dist(positions[slot], at)) for slot in members}
+        closest = min(distances.values(), default=NEAREST)
+        return {slot: (closest / distance) ** self.sharpness for slot, distance in distances.items()}
 
 
-def nearness(members: Members, positions: Sequence[Point], at: Point, sharpness: float) -> dict[int, float]:
-    """Each member's weight at a point of the surface: its distance to the power of -sharpness.
+class Stopwatch:
+    """Tells a mashup how long ago its last block was: it is not asked for all of them, nor from the first one on."""
 
-    Shepard, "A two-dimensional interpolation function for irregularly-spaced data", 1968: on a voice's place it plays
-    alone, halfway between two they count the same, and the proportions are the same on a surface of any size.
-    """
-    distances = {slot: math.dist(positions[slot], at) for slot in members}
-    closest = max(NEAREST, min(distances.values(), default=NEAREST))
-    return {slot: (closest / max(NEAREST, distance)) ** sharpness for slot, distance in distances.items()}
+    def __init__(self) -> None:
+        self._last: float | None = None
+
+    def lap(self, clock: BlockClock) -> float:
+        """Seconds since the last call; 0 at the first."""
+        last, self._last = self._last, clock.seconds
+        return 0.0 if last is None else max(0.0, clock.seconds - last)
