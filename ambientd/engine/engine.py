@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 from ambientd.arrays import Floats
 from ambientd.engine.bank import Bank
 from ambientd.engine.guidance import Guidance
-from ambientd.engine.mix import effective, validate
+from ambientd.engine.kernels.packing import PackedNetwork
+from ambientd.engine.mix import effective, is_used, resting, validate
+from ambientd.engine.morphing import Builder, Morphing
 from ambientd.engine.second_core import Cores
-from ambientd.engine.voice import Voice
-from ambientd.errors import IncompatibleVoices
+from ambientd.engine.voice import Recipe, Voice
+from ambientd.errors import AmbientdError, IncompatibleVoices
 from ambientd.types import Mix, VoiceInfo
 
 
@@ -27,40 +29,55 @@ class Witness(Protocol):
 
     def placed(self, slot: int, voice: Voice | None) -> None: ...
 
+    def weighed(self, slot: int, recipe: Recipe) -> None: ...
+
     def rendered(self, mix: Mix) -> None: ...
 
 
 class Engine:
     """Renders whatever mix it is given, without clicks when voices come and go."""
 
-    def __init__(self, slots: int, channels: int, sample_rate: int, cores: Cores = "one") -> None:
+    def __init__(
+        self, slots: int, channels: int, sample_rate: int, cores: Cores = "one", builder: Builder = "waited for"
+    ) -> None:
         self.channels = channels
         self.sample_rate = sample_rate
         self._bank = Bank(slots, channels, cores)
         self._guidance = Guidance(slots)
+        self._morphing = Morphing(builder, sample_rate)
         self._wanted: dict[int, Voice | None] = {}
+        self._resting: dict[int, Voice] = {}
         self.mix = Mix.solo(slots, channels)
         """What the last block came to, after empty slots were taken out."""
         self.witness: Witness | None = None
+        self.fault: AmbientdError | None = None
+        """Why a voice does not get the weights that the mix asks for. For whoever tells it, and then takes it away."""
 
     @property
     def infos(self) -> tuple[VoiceInfo | None, ...]:
         """Who is in each slot. A voice that is about to leave is still there."""
-        return tuple(voice.info if voice else None for voice in self._bank.slots)
+        return tuple(voice.info if voice else None for voice in self.voices)
 
     def close(self) -> None:
         """Let its threads end."""
         self._bank.close()
+        self._morphing.close()
 
     @property
     def present(self) -> NDArray[np.bool_]:
         """[V]: which slots hold a voice that is not about to leave."""
-        slots = enumerate(self._bank.slots)
+        slots = enumerate(self.voices)
         return np.array([voice is not None and slot not in self._wanted for slot, voice in slots])
 
+    @property
+    def playing(self) -> NDArray[np.bool_]:
+        """[V]: which of them are computed."""
+        resting = np.array([slot in self._resting for slot in range(len(self._bank.slots))])
+        return np.asarray(self.present & ~resting)
+
     def occupant(self, slot: int) -> Voice | None:
-        """Who plays in the slot, or is about to."""
-        return self._wanted[slot] if slot in self._wanted else self._bank.slots[slot]
+        """Who plays or rests in the slot, or is about to."""
+        return self._wanted[slot] if slot in self._wanted else self.voices[slot]
 
     def place(self, slot: int, voice: Voice | None) -> None:
         """Put `voice` into `slot`, or empty it. One that plays there fades out over the next block first."""
@@ -72,20 +89,50 @@ class Engine:
         if self.witness:
             self.witness.placed(slot, voice)
         self._wanted[slot] = voice
+        self._resting.pop(slot, None)
         if self._bank.slots[slot] is None:
             self._exchange()
 
     def render(self, mix: Mix, out: Floats) -> None:
         """One block towards `mix` -> out [BLOCK, C]. Raises InvalidMix or IncompatibleVoices, nothing done."""
-        infos = self.infos
-        validate(mix, infos, self.channels)
+        validate(mix, self.infos, self.channels)
+        effective(mix, self.present, self.mix)
+        self._morph()
         if self.witness:
             self.witness.rendered(mix)
-        effective(mix, self.present, self.mix)
-        self._guidance.lead(self._bank.slots, self.mix)
+        self._let_rest()
+        self._guidance.lead(self.voices, self.mix)
         self._bank.ramp.advance(self.mix)
         self._bank.render(out)
         self._exchange()
+
+    def weigh(self, slot: int, weights: PackedNetwork, recipe: Recipe) -> bool:
+        """Between two blocks: have the voice in `slot` play with `weights`. False: not before a frame's end."""
+        if not self._bank.weigh(slot, weights, recipe):
+            return False
+        if self.witness:
+            self.witness.weighed(slot, recipe)
+        return True
+
+    def _morph(self) -> None:
+        """Let voices be made of what the mix wants, as soon as that is ready."""
+        ready, fault = self._morphing.turn(self.voices, self.mix)
+        self.fault = fault or self.fault
+        if ready and ready.packed:
+            slot = self.voices.index(ready.order.voice)
+            if self.weigh(slot, ready.packed, ready.order.recipe):
+                self._morphing.taken()
+
+    def _let_rest(self) -> None:
+        """Stop computing those that the mix lets rest, once nothing sounds of them, and go on with those it wakes."""
+        rest = resting(self.mix)
+        for slot in np.flatnonzero(rest).tolist():
+            if slot not in self._resting and not is_used(self._bank.ramp.end, slot):
+                voice = self._bank.detach(slot)
+                assert voice
+                self._resting[slot] = voice
+        for slot in [slot for slot in self._resting if not rest[slot]]:
+            self._bank.attach(slot, self._resting.pop(slot))
 
     # What it remembers from block to block, beside its voices' own memories; for snapshots.
 
@@ -96,8 +143,8 @@ class Engine:
 
     @property
     def voices(self) -> tuple[Voice | None, ...]:
-        """Who plays in each slot."""
-        return tuple(self._bank.slots)
+        """Who plays or rests in each slot."""
+        return tuple(voice or self._resting.get(slot) for slot, voice in enumerate(self._bank.slots))
 
     @property
     def mixes(self) -> tuple[Mix, ...]:

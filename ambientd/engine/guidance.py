@@ -2,7 +2,8 @@
 
 Where voices are blended they hear one music, and what is to be expected of it follows from all their guides, each with
 its weight in the draw: two albums' chords sound together, the louder the more one of them counts. The guide is the
-slowest tier: where that of another voice conditions one that draws, it is the other one's guide that counts.
+slowest tier: where that of another voice conditions one that draws, it is the other one's guide that counts. And a
+voice that is made of others' weights follows their guides.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ambientd.arrays import Doubles
+from ambientd.arrays import Doubles, Floats
 from ambientd.engine.kernels.levinson import levinson
 from ambientd.engine.voice import Voice
 from ambientd.samplernn.guide import HOP, autocorrelation, between
@@ -47,7 +48,9 @@ class Guidance:
                 voice.place = (voice.place + pace * BLOCK / (HOP * voice.info.sample_rate)) % len(voice.guide)
         for slot, voice in enumerate(voices):
             if voice:
-                hearers = [v for i, v in enumerate(voices) if v and v.follows and mix.history[i] == slot]
+                hearers = [
+                    v for i, v in enumerate(voices) if v and v.follows and mix.history[i] == slot and mix.morph[i].any()
+                ]
                 if hearers and (self._turns[slot] == turn or not all(v.guided for v in hearers)):
                     _give(hearers, _expected(voices, mix, slot), voice)
 
@@ -67,15 +70,20 @@ def _expected(voices: Sequence[Voice | None], mix: Mix, slot: int) -> Doubles | 
 
 
 def _weights(voices: Sequence[Voice | None], mix: Mix, slot: int) -> dict[int, float]:
-    """Whose guide counts how much in what `slot` plays: the draw's logits times each voter's highest conditioning."""
+    """Whose guide counts how much in what `slot` plays: logits times each voter's highest conditioning times morph."""
     weights: dict[int, float] = {}
     for j, voter in enumerate(voices):
         if voter and mix.logits[slot, j]:
-            row = mix.conditioning[len(voter.tiers) - 1, j]
-            share = float(mix.logits[slot, j]) / float(row.sum())
-            for k in np.flatnonzero(row).tolist():
-                weights[k] = weights.get(k, 0.0) + share * float(row[k])
+            for k, above in _shares(mix.conditioning[len(voter.tiers) - 1, j]):
+                for i, share in _shares(mix.morph[k]):
+                    weights[i] = weights.get(i, 0.0) + float(mix.logits[slot, j]) * above * share
     return weights
+
+
+def _shares(row: Floats) -> list[tuple[int, float]]:
+    """Who counts in a row of a mix, and how much."""
+    total = float(row.sum())
+    return [(i, float(row[i]) / total) for i in np.flatnonzero(row).tolist()]
 
 
 def _give(hearers: Sequence[Voice], expected: Doubles | None, leader: Voice) -> None:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from ambientd.engine.engine import Engine
 from ambientd.engine.entry_ring import EntryRing
 from ambientd.engine.mix_words import MixWords
-from ambientd.engine.voice import Voice
+from ambientd.engine.voice import Recipe, Voice
 from ambientd.engine.voice_memory import VoiceMemory
 from ambientd.types import BLOCK, Mix
 
@@ -43,6 +43,8 @@ class Kind(IntEnum):
     """Pairs of int64 and float64: a parameter's cell and its value."""
     COMMAND = 4
     """A line of JSON."""
+    WEIGH = 5
+    """A line of JSON: slot, and morph: [voice's number, share] of each of whose weights its voice is made."""
 
 
 class Journal:
@@ -78,6 +80,13 @@ class Journal:
         memory.take(voice)
         self._append(Kind.PLACE, _line({"slot": slot, "voice": self._count, **_who(voice)}), *memory.parts)
 
+    def weighed(self, slot: int, recipe: Recipe) -> None:
+        """From the next block on, the voice in the slot is made of these."""
+        self._append(Kind.WEIGH, _line({"slot": slot, "morph": self._numbered(recipe)}))
+
+    def _numbered(self, recipe: Recipe) -> list[tuple[int, float]]:
+        return [(self._numbers[voice][0], share) for voice, share in recipe]
+
     def rendered(self, mix: Mix) -> None:
         """The next block is made of `mix`."""
         self._words.put(mix, self._now)
@@ -106,7 +115,7 @@ class Journal:
         voices, parts = {}, [self._words.of(mix).view(np.uint8) for mix in engine.mixes]
         for voice, (number, memory) in list(self._numbers.items()):
             memory.take(voice)
-            voices[number] = _who(voice) | {"bytes": memory.nbytes}
+            voices[number] = _who(voice) | {"bytes": memory.nbytes, "morph": self._numbered(voice.recipe)}
             parts += memory.parts
         places = [self._numbers[voice][0] if voice else None for voice in engine.voices]
         head = {"slots": places, "voices": voices, "guidance": engine.guidance_blocks, "lost": self._lost_at}

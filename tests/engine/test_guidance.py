@@ -172,3 +172,13 @@ def test_a_voice_of_another_seed_begins_elsewhere_with_the_same_guide():
     other = [reopen(one, seed) for seed in range(8)]
     assert len({v.place for v in other}) > 1
     assert all(v.guide is one.guide for v in other)
+
+
+def test_one_that_is_made_of_others_weights_follows_their_guides():
+    mix = Mix.solo(2, 1)
+    mix.history[:] = 0
+    mix.logits[0] = [0.25, 0.75]
+    blended = given([voice(440), voice(1760)], mix)
+    mix = Mix.solo(2, 1)
+    mix.morph[:] = [[1, 3], [0, 0]]
+    np.testing.assert_array_equal(given([voice(440), voice(1760)], mix), blended)
