@@ -13,7 +13,7 @@ from ambientd.ensemble import Stopwatch, siblings, together
 from ambientd.plugin import BlockClock, Mashup, VoiceInfo
 from ambientd.rehearsal import VOICES, rehearse
 
-NAMES = ("blend", "conditioning", "drift", "duet", "possession", "surface", "tierswap")
+NAMES = ("blend", "conditioning", "drift", "duet", "morph", "possession", "surface", "tierswap")
 VOICE = VOICES[0]
 KINDS: dict[str, type[Mashup]] = {
     name: import_module(f"ambientd_plugins.{name}").register_mashups()[0] for name in NAMES
