@@ -2,7 +2,8 @@
 
 One voice, the leader, plays; the others hear what it plays and vote on its next sample. The vote is a
 product of experts: only what every weighted voice finds likely is drawn, so the music stays in one piece.
-The weights are the album balance; their size does not matter, only their proportions.
+The weights are the album balance; their size does not matter, only their proportions. That also keeps chance as
+loud as the voices have it, so the temperature needs no compensation (docs/mashups/blend.md).
 """
 
 from __future__ import annotations

@@ -58,25 +58,32 @@ class Guidance:
 def _expected(voices: Sequence[Voice | None], mix: Mix, slot: int) -> Doubles | None:
     """[order + 1]: the autocorrelation of the music in `slot`, of all guides that count in its draw."""
     parts = [
-        (weight, between(voice.guide, voice.place))
-        for i, weight in _weights(voices, mix, slot).items()
+        (weight, level, between(voice.guide, voice.place))
+        for i, weight, level in _weights(voices, mix, slot)
         if (voice := voices[i]) and voice.guide is not None
     ]
     if not parts:
         return None
-    shortest, total = min(len(r) for _, r in parts), sum(weight for weight, _ in parts)
-    music = np.asarray(sum(weight / total * r[:shortest] for weight, r in parts))
+    shortest, total = min(len(r) for _, _, r in parts), sum(weight for weight, _, _ in parts)
+    music = np.asarray(sum(weight / total * (level * r[:shortest]) for weight, level, r in parts))
     return np.asarray(music * min(1.0, MOST_POWER / music[0]))
 
 
-def _weights(voices: Sequence[Voice | None], mix: Mix, slot: int) -> dict[int, float]:
-    """Whose guide counts how much in what `slot` plays: logits times each voter's highest conditioning times morph."""
-    weights: dict[int, float] = {}
+def _weights(voices: Sequence[Voice | None], mix: Mix, slot: int) -> list[tuple[int, float, float]]:
+    """Whose guide counts how much in what `slot` plays: logits times each voter's highest conditioning times morph.
+
+    And what its power is multiplied by: an album that conditions a voter keeps its own level, although the voter's
+    samples are to be divided by the voter's album gain.
+    """
+    weights = []
     for j, voter in enumerate(voices):
         if voter and mix.logits[slot, j]:
             for k, above in _shares(mix.conditioning[len(voter.tiers) - 1, j]):
-                for i, share in _shares(mix.morph[k]):
-                    weights[i] = weights.get(i, 0.0) + float(mix.logits[slot, j]) * above * share
+                other = voices[k] or voter
+                level = (voter.info.album_gain / other.info.album_gain) ** 2
+                weights += [
+                    (i, float(mix.logits[slot, j]) * above * share, level) for i, share in _shares(mix.morph[k])
+                ]
     return weights
 
 

@@ -131,7 +131,19 @@ def test_votes_and_conditioning_weigh_a_guide_together():
     crossed = given([voice(440), voice(1760)], mix)
     mix.logits[0] = [0.75, 0.25]
     mix.conditioning[0] = np.eye(2)
-    np.testing.assert_array_equal(crossed, given([voice(440), voice(1760)], mix))
+    np.testing.assert_allclose(crossed, given([voice(440), voice(1760)], mix), atol=1e-5)
+
+
+def test_an_album_that_conditions_another_keeps_its_level():
+    errors = []
+    for gain in (1.0, 4.0):
+        pair = [voice(440), voice(1760)]
+        pair[1].info = replace(pair[1].info, album_gain=gain)
+        pair[0].follow = lambda taps, error: errors.append(error)
+        mix = Mix.solo(2, 1)
+        mix.conditioning[0, 0] = [0, 1]
+        Guidance(2).lead(pair, mix)
+    assert errors[1] < errors[0] / 2
 
 
 def test_beside_a_plain_voice_the_guide_of_the_other_is_followed():
