@@ -14,6 +14,21 @@ from typing import TYPE_CHECKING, ClassVar
 import pluggy
 from pydantic import BaseModel, ConfigDict
 
+from ambientd.ensemble import (
+    PLAYERS,
+    Members,
+    Places,
+    Point,
+    Stopwatch,
+    condition,
+    draw_together,
+    proportions,
+    siblings,
+    slow_tiers,
+    sound_as_one,
+    together,
+    weight_parameters,
+)
 from ambientd.errors import AmbientdError, PluginError
 from ambientd.options import Several
 from ambientd.parameters import Parameter
@@ -24,18 +39,31 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BLOCK",
+    "PLAYERS",
     "AmbientdError",
     "BaseModel",
     "BlockClock",
     "Mashup",
+    "Members",
     "Mix",
     "Parameter",
+    "Places",
     "PluginError",
+    "Point",
     "Several",
     "Sink",
+    "Stopwatch",
     "StrictModel",
     "VoiceInfo",
+    "condition",
+    "draw_together",
     "hookimpl",
+    "proportions",
+    "siblings",
+    "slow_tiers",
+    "sound_as_one",
+    "together",
+    "weight_parameters",
 ]
 
 PROJECT = "ambientd"

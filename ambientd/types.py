@@ -94,6 +94,13 @@ class Mix:
     a permutation = tiers swapped. What is blended are the vectors that each voice's own tiers have made, so it costs
     no more steps. Voices that share must be of one family, and agree on dim and frame sizes.
     """
+    morph: Floats
+    """[V, V], non-negative: of whose weights voice i is made, a network of interpolated tensors; identity = its own.
+
+    Normalised; followed in steps, at most ten times a second, which take some blocks to be made. Voices that share
+    must be of one family, and of one shape. A row of zeros: the voice rests. It is not computed, and nobody hears it,
+    whatever the rest of the mix says; it keeps its memory, and others may be made of its weights.
+    """
     history: Ints
     """[V]: whose samples voice i hears next; arange = its own. L_ij may be non-zero only where j hears what i hears."""
     temperature: Floats
@@ -116,6 +123,7 @@ class Mix:
             logits=np.eye(voices, dtype=np.float32),
             mixture=np.zeros(voices, np.float32),
             conditioning=np.tile(np.eye(voices, dtype=np.float32), (MOST_TIERS, 1, 1)),
+            morph=np.eye(voices, dtype=np.float32),
             history=np.arange(voices, dtype=np.int32),
             temperature=np.ones(voices, np.float32),
             stretch=np.ones(voices, np.float32),

@@ -19,6 +19,7 @@ CLASSES = (
     ("parameters.py", ("Parameter",)),
 )
 """What the hooks' plugins derive from, fill in or are told."""
+SHARED = "ensemble.py"
 HEAD = """# Hooks
 
 Made by `make docs` from `ambientd/hookspecs.py` and the classes below: change it there. How to write a plugin:
@@ -33,6 +34,9 @@ def page() -> str:
     parts += [_function(node, "##") for node in hooks.body if _is_hook(node)]
     for source, names in CLASSES:
         parts += [_class(node) for node in _tree(source).body if isinstance(node, ast.ClassDef) and node.name in names]
+    parts += ["## What mashups have in common", _text(_tree(SHARED))]
+    parts += [_function(node, "###") for node in _tree(SHARED).body if _is_public(node)]
+    parts += [_class(node, "###") for node in _tree(SHARED).body if isinstance(node, ast.ClassDef)]
     return "\n\n".join(part.strip() for part in parts if part.strip()) + "\n"
 
 
@@ -44,6 +48,10 @@ def _is_hook(node: ast.stmt) -> bool:
     return isinstance(node, ast.FunctionDef) and "hookspec" in map(ast.unparse, node.decorator_list)
 
 
+def _is_public(node: ast.stmt) -> bool:
+    return isinstance(node, ast.FunctionDef) and not node.name.startswith("_")
+
+
 def _function(node: ast.stmt, level: str) -> str:
     """Its signature and docstring."""
     assert isinstance(node, ast.FunctionDef)
@@ -53,15 +61,15 @@ def _function(node: ast.stmt, level: str) -> str:
     )
 
 
-def _class(node: ast.ClassDef) -> str:
+def _class(node: ast.ClassDef, level: str = "##") -> str:
     """Its docstring, fields and public methods."""
     fields = [f"- `{field}`{': ' + text if text else ''}" for field, text in _fields(node)]
     methods = [
-        _function(part, "###")
+        _function(part, level + "#")
         for part in node.body
         if isinstance(part, ast.FunctionDef) and not part.name.startswith("_") and ast.get_docstring(part)
     ]
-    return "\n\n".join([f"## `{node.name}`", _text(node), "\n".join(fields), *methods])
+    return "\n\n".join([f"{level} `{node.name}`", _text(node), "\n".join(fields), *methods])
 
 
 def _fields(node: ast.ClassDef) -> Iterator[tuple[str, str]]:

@@ -17,6 +17,7 @@ ROOMS: tuple[tuple[str, ...], ...] = (
     ("ambientd", "ambientd.errors", "ambientd.types", "ambientd.arrays"),
     ("ambientd.ipc", "ambientd.options"),
     ("ambientd.parameters",),
+    ("ambientd.ensemble",),
     ("ambientd.plugin",),
     ("ambientd.config", "ambientd.samplernn"),
     ("ambientd.engine", "ambientd.audio", "ambientd.control", "ambientd.midi"),

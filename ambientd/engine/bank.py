@@ -16,10 +16,11 @@ from ambientd.engine.crossfade import exchange
 from ambientd.engine.kernels import plan
 from ambientd.engine.kernels.cpu import render
 from ambientd.engine.kernels.operands import MAX_LEVELS, BlendRamp, Notes, Ramp, Result, TextureRamp
+from ambientd.engine.kernels.packing import PackedNetwork
 from ambientd.engine.kernels.rows import Plan, Rows
 from ambientd.engine.mix import MixRamp
 from ambientd.engine.second_core import WORTH_DIM, Cores, Policy, SecondCore, idle_cores
-from ambientd.engine.voice import Voice
+from ambientd.engine.voice import Recipe, Voice
 from ambientd.types import BLOCK
 
 
@@ -51,6 +52,19 @@ class Bank:
         if self._policy:
             self._policy.start_over()
         self.slots[slot] = voice
+        self._plan_for(slot, voice)
+
+    def weigh(self, slot: int, weights: PackedNetwork, recipe: Recipe) -> bool:
+        """Between two renders: have the slot's voice play with `weights`. False: not in the middle of a frame."""
+        voice = self.slots[slot]
+        if voice is None or self._plan.voices[slot, plan.POSITION] % voice.packed.context:
+            return False
+        self.fetch_rows()
+        voice.weigh(weights, recipe)
+        self._plan_for(slot, voice)
+        return True
+
+    def _plan_for(self, slot: int, voice: Voice) -> None:
         voices, tiers, layers = self._plan
         fitting_tiers = _grown(tiers, voice.tiers.shape)
         fitting_layers = _grown(layers, voice.layers.shape)
@@ -100,7 +114,8 @@ class Bank:
             return False
         playing = [voice for voice in self.slots if voice]
         worth = any(voice.packed.dim >= WORTH_DIM for voice in playing) if self._policy else True
-        return worth and (self._policy is None or self._policy.wants()) and self._second.call(playing)
+        kept = [(voice, voice.weights) for voice in playing]
+        return worth and (self._policy is None or self._policy.wants()) and self._second.call(kept)
 
     def close(self) -> None:
         """Let the second core's thread end."""

@@ -11,15 +11,18 @@ import statistics
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import count
 
 from ambientd.arrays import Floats
-from ambientd.engine.bench import SAMPLE_RATE, WARM_UP, Case, packed_model
+from ambientd.engine.bench import SAMPLE_RATE, WARM_UP, Case, model, packed_model
 from ambientd.engine.offline import render_blocks
 from ambientd.engine.voice import Voice
 from ambientd.plugin import Mashup
+from ambientd.samplernn.checkpoint import Checkpoint
 from ambientd.types import BLOCK
 
+FAMILY = "bench"
 TURN = 50
 """Blocks in which the first parameter goes to and fro; each further one takes longer."""
 
@@ -78,9 +81,16 @@ def measure_mashup(kind: type[Mashup], case: Case, seconds: float) -> MashupCost
 def _siblings(case: Case) -> list[Voice]:
     voices = []
     for slot in range(case.voices):
-        info, network = packed_model(case.dim, slot % case.checkpoints, case.precision, case.forecast)
-        voices.append(Voice(replace(info, family="bench"), network, slot))
+        seed = slot % case.checkpoints
+        info, network = packed_model(case.dim, seed, case.precision, case.forecast)
+        voices.append(Voice(replace(info, family=FAMILY), network, slot))
+        voices[-1].reread = partial(_sibling, case, seed)
     return voices
+
+
+def _sibling(case: Case, seed: int) -> Checkpoint:
+    checkpoint = model(case.dim, seed, case.forecast)
+    return replace(checkpoint, card=checkpoint.card.model_copy(update={"family": FAMILY}))
 
 
 def _seconds(blocks: Iterator[Floats]) -> float:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ambientd.arrays import Floats
 from ambientd.types import BLOCK, Mix
 
-PAIRS = ("logits", "conditioning")
+PAIRS = ("logits", "conditioning", "morph")
 """What of a mix is between two voices, [..., V, V]."""
 
 

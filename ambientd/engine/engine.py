@@ -17,10 +17,12 @@ from ambientd.arrays import Floats
 from ambientd.engine.bank import Bank
 from ambientd.engine.crossfade import Crossfade, unheard
 from ambientd.engine.guidance import Guidance
-from ambientd.engine.mix import effective, validate
+from ambientd.engine.kernels.packing import PackedNetwork
+from ambientd.engine.mix import effective, is_used, resting, validate
+from ambientd.engine.morphing import Builder, Morphing
 from ambientd.engine.second_core import Cores
-from ambientd.engine.voice import Voice
-from ambientd.errors import IncompatibleVoices
+from ambientd.engine.voice import Recipe, Voice
+from ambientd.errors import AmbientdError, IncompatibleVoices
 from ambientd.types import Mix, VoiceInfo
 
 
@@ -28,6 +30,8 @@ class Witness(Protocol):
     """Who is told what the engine is told; enough to have another one play the same. See `journal`."""
 
     def placed(self, slot: int, voice: Voice | None, fade: float) -> None: ...
+
+    def weighed(self, slot: int, recipe: Recipe) -> None: ...
 
     def rendered(self, mix: Mix | None) -> None:
         """None: all goes on as it was."""
@@ -37,14 +41,18 @@ class Witness(Protocol):
 class Engine:
     """Renders whatever mix it is given, without clicks when voices come and go."""
 
-    def __init__(self, slots: int, channels: int, sample_rate: int, cores: Cores = "one") -> None:
+    def __init__(
+        self, slots: int, channels: int, sample_rate: int, cores: Cores = "one", builder: Builder = "waited for"
+    ) -> None:
         self.channels = channels
         self.sample_rate = sample_rate
         self._slots = slots
         self._bank = Bank(slots + 1, channels, cores)
         self._crossfade = Crossfade(slots, channels)
         self._guidance = Guidance(slots + 1)
+        self._morphing = Morphing(builder, sample_rate)
         self._wanted: dict[int, Voice | None] = {}
+        self._resting: dict[int, Voice] = {}
         self._waiting: dict[int, tuple[Voice | None, int]] = {}
         """Who is to come into a slot, and in how many samples, as soon as the spare place is free."""
         self.changes = 0
@@ -52,11 +60,13 @@ class Engine:
         self.edges = 0
         """The same, and how often one that had moved to the spare place went."""
         self.witness: Witness | None = None
+        self.fault: AmbientdError | None = None
+        """Why a voice does not get the weights that the mix asks for. For whoever tells it, and then takes it away."""
 
     @property
     def infos(self) -> tuple[VoiceInfo | None, ...]:
         """Who is in each slot. A voice that is about to leave is still there."""
-        return tuple(voice.info if voice else None for voice in self._bank.slots[: self._slots])
+        return tuple(voice.info if voice else None for voice in self.voices)
 
     @property
     def mix(self) -> Mix:
@@ -66,6 +76,7 @@ class Engine:
     def close(self) -> None:
         """Let its threads end."""
         self._bank.close()
+        self._morphing.close()
 
     @property
     def present(self) -> NDArray[np.bool_]:
@@ -75,7 +86,7 @@ class Engine:
     @property
     def _present(self) -> NDArray[np.bool_]:
         """[V + 1]: the same of all places."""
-        places = enumerate(self._bank.slots)
+        places = enumerate(self._places)
         return np.array([voice is not None and place not in self._wanted for place, voice in places])
 
     @property
@@ -84,11 +95,17 @@ class Engine:
         spare = self._bank.slots[self._crossfade.spare]
         return bool(self._wanted or self._waiting or spare) or not self._crossfade.over
 
+    @property
+    def playing(self) -> NDArray[np.bool_]:
+        """[V]: which of them are computed."""
+        resting = np.array([slot in self._resting for slot in range(self._slots)])
+        return np.asarray(self.present & ~resting)
+
     def occupant(self, slot: int) -> Voice | None:
-        """Who plays in the slot, or is about to."""
+        """Who plays or rests in the slot, or is about to."""
         if slot in self._waiting:
             return self._waiting[slot][0]
-        return self._wanted[slot] if slot in self._wanted else self._bank.slots[slot]
+        return self._wanted[slot] if slot in self._wanted else self._places[slot]
 
     def place(self, slot: int, voice: Voice | None, fade: float = 0.0) -> None:
         """Put `voice` into `slot`, or empty it. One that plays there fades out over the next block first.
@@ -105,6 +122,7 @@ class Engine:
             self.witness.placed(slot, voice, fade)
         self._waiting.pop(slot, None)
         self._wanted.pop(slot, None)
+        self._resting.pop(slot, None)
         if fade:
             self._waiting[slot] = voice, round(fade * self.sample_rate)
         else:
@@ -122,22 +140,56 @@ class Engine:
         meant = known is None or tuple(known) == infos
         if meant:
             validate(mix, infos, self.channels)
-        if self.witness:
-            self.witness.rendered(mix if meant else None)
-        if meant:
             self._crossfade.towards(mix)
         effective(self.mix, self._present, self.mix)
-        self._guidance.lead(self._bank.slots, self.mix)
+        self._morph()
+        if self.witness:
+            self.witness.rendered(mix if meant else None)
+        self._let_rest()
+        self._guidance.lead(self._places, self.mix)
         self._bank.ramp.advance(self.mix)
         self._bank.render(out)
         self._exchange()
+
+    def weigh(self, slot: int, weights: PackedNetwork, recipe: Recipe) -> bool:
+        """Between two blocks: have the voice in `slot` play with `weights`. False: not before a frame's end."""
+        if not self._bank.weigh(slot, weights, recipe):
+            return False
+        if self.witness:
+            self.witness.weighed(slot, recipe)
+        return True
+
+    def _morph(self) -> None:
+        """Let voices be made of what the mix wants, as soon as that is ready."""
+        ready, fault = self._morphing.turn(self._places, self.mix)
+        self.fault = fault or self.fault
+        if ready and ready.packed:
+            slot = self._places.index(ready.order.voice)
+            if self.weigh(slot, ready.packed, ready.order.recipe):
+                self._morphing.taken()
+
+    def _let_rest(self) -> None:
+        """Stop computing those that the mix lets rest, once nothing sounds of them, and go on with those it wakes."""
+        rest = resting(self.mix)
+        for slot in np.flatnonzero(rest).tolist():
+            if slot not in self._resting and not is_used(self._bank.ramp.end, slot):
+                voice = self._bank.detach(slot)
+                assert voice
+                self._resting[slot] = voice
+        for slot in [slot for slot in self._resting if not rest[slot]]:
+            self._bank.attach(slot, self._resting.pop(slot))
 
     # What it remembers from block to block, beside its voices' own memories; for snapshots.
 
     @property
     def voices(self) -> tuple[Voice | None, ...]:
-        """Who plays in each slot; while nothing is `changing`, that is all there are."""
-        return tuple(self._bank.slots[: self._slots])
+        """Who plays or rests in each slot; while nothing is `changing`, that is all there are."""
+        return self._places[: self._slots]
+
+    @property
+    def _places(self) -> tuple[Voice | None, ...]:
+        """[V + 1]: the same, and behind them who is in the spare place."""
+        return tuple(voice or self._resting.get(place) for place, voice in enumerate(self._bank.slots))
 
     @property
     def mixes(self) -> tuple[Mix, ...]:

@@ -74,7 +74,7 @@ class Generator:
         self._link = link
         self._repertoire = repertoire
         self._cells = config.cells
-        self._engine = Engine(config.max_slots, config.channels, config.sample_rate, "auto")
+        self._engine = Engine(config.max_slots, config.channels, config.sample_rate, "auto", "behind")
         self._ring = Ring(Segment.attach(config.ring_fd), config.ring_frames, config.channels)
         values = Segment.attach(config.values_fd)
         self._parameters = Values(values, values.nbytes // Values.nbytes(1))
@@ -171,6 +171,9 @@ class Generator:
         except AmbientdError:
             # Voices changed since the mix was checked; what always works bridges the block.
             self._engine.render(equal_gain(request.slots, request.mix), out)
+        if self._engine.fault:
+            self._report_failure(self._engine.fault)
+            self._engine.fault = None
         self._block += 1
         seconds = BLOCK / self._config.sample_rate
         for knob in chain(*self._slot_knobs):

@@ -149,12 +149,12 @@ class ExtraVoices:
 
     @property
     def price(self) -> float:
-        playing = max(1, sum(self._engine.present))
+        playing = max(1, sum(self._engine.playing))
         return (playing + 1) / playing
 
     def shed(self) -> str | None:
         """Fade out the voice that is missed least."""
-        slot = least_missed(self._engine.mix, self._engine.present)
+        slot = least_missed(self._engine.mix, self._engine.playing)
         voice = None if slot is None else self._engine.occupant(slot)
         if slot is None or voice is None:
             return None

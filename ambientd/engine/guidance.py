@@ -1,7 +1,9 @@
 """Leads voices that have a forecast along their albums' guides: `samplernn.guide`. The render thread, between blocks.
 
 Where voices are blended they hear one music, and what is to be expected of it follows from all their guides, each with
-its weight in the draw: two albums' chords sound together, the louder the more one of them counts.
+its weight in the draw: two albums' chords sound together, the louder the more one of them counts. The guide is the
+slowest tier: where that of another voice conditions one that draws, it is the other one's guide that counts. And a
+voice that is made of others' weights follows their guides.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ambientd.arrays import Doubles
+from ambientd.arrays import Doubles, Floats
 from ambientd.engine.kernels.levinson import levinson
 from ambientd.engine.voice import Voice
 from ambientd.samplernn.guide import HOP, autocorrelation, between
@@ -46,7 +48,9 @@ class Guidance:
                 voice.place = (voice.place + pace * BLOCK / (HOP * voice.info.sample_rate)) % len(voice.guide)
         for slot, voice in enumerate(voices):
             if voice:
-                hearers = [v for i, v in enumerate(voices) if v and v.follows and mix.history[i] == slot]
+                hearers = [
+                    v for i, v in enumerate(voices) if v and v.follows and mix.history[i] == slot and mix.morph[i].any()
+                ]
                 if hearers and (self._turns[slot] == turn or not all(v.guided for v in hearers)):
                     _give(hearers, _expected(voices, mix, slot), voice)
 
@@ -54,15 +58,39 @@ class Guidance:
 def _expected(voices: Sequence[Voice | None], mix: Mix, slot: int) -> Doubles | None:
     """[order + 1]: the autocorrelation of the music in `slot`, of all guides that count in its draw."""
     parts = [
-        (float(mix.logits[slot, i]), between(voice.guide, voice.place))
-        for i, voice in enumerate(voices)
-        if voice and voice.guide is not None and mix.logits[slot, i]
+        (weight, level, between(voice.guide, voice.place))
+        for i, weight, level in _weights(voices, mix, slot)
+        if (voice := voices[i]) and voice.guide is not None
     ]
     if not parts:
         return None
-    shortest, total = min(len(r) for _, r in parts), sum(weight for weight, _ in parts)
-    music = np.asarray(sum(weight / total * r[:shortest] for weight, r in parts))
+    shortest, total = min(len(r) for _, _, r in parts), sum(weight for weight, _, _ in parts)
+    music = np.asarray(sum(weight / total * (level * r[:shortest]) for weight, level, r in parts))
     return np.asarray(music * min(1.0, MOST_POWER / music[0]))
+
+
+def _weights(voices: Sequence[Voice | None], mix: Mix, slot: int) -> list[tuple[int, float, float]]:
+    """Whose guide counts how much in what `slot` plays: logits times each voter's highest conditioning times morph.
+
+    And what its power is multiplied by: an album that conditions a voter keeps its own level, although the voter's
+    samples are to be divided by the voter's album gain.
+    """
+    weights = []
+    for j, voter in enumerate(voices):
+        if voter and mix.logits[slot, j]:
+            for k, above in _shares(mix.conditioning[len(voter.tiers) - 1, j]):
+                other = voices[k] or voter
+                level = (voter.info.album_gain / other.info.album_gain) ** 2
+                weights += [
+                    (i, float(mix.logits[slot, j]) * above * share, level) for i, share in _shares(mix.morph[k])
+                ]
+    return weights
+
+
+def _shares(row: Floats) -> list[tuple[int, float]]:
+    """Who counts in a row of a mix, and how much."""
+    total = float(row.sum())
+    return [(i, float(row[i]) / total) for i in np.flatnonzero(row).tolist()]
 
 
 def _give(hearers: Sequence[Voice], expected: Doubles | None, leader: Voice) -> None:

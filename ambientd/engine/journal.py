@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from ambientd.engine.engine import Engine
 from ambientd.engine.entry_ring import EntryRing
 from ambientd.engine.mix_words import MixWords
-from ambientd.engine.voice import Voice
+from ambientd.engine.voice import Recipe, Voice
 from ambientd.engine.voice_memory import VoiceMemory
 from ambientd.types import BLOCK, Mix
 
@@ -46,6 +46,8 @@ class Kind(IntEnum):
     """A line of JSON."""
     KEEP = 5
     """Nothing: the next block goes on as the last one, whatever the mix."""
+    WEIGH = 6
+    """A line of JSON: slot, and morph: [voice's number, share] of each of whose weights its voice is made."""
 
 
 class Journal:
@@ -82,6 +84,13 @@ class Journal:
         memory.take(voice)
         self._append(Kind.PLACE, _line(line | {"voice": self._count, **_who(voice)}), *memory.parts)
 
+    def weighed(self, slot: int, recipe: Recipe) -> None:
+        """From the next block on, the voice in the slot is made of these."""
+        self._append(Kind.WEIGH, _line({"slot": slot, "morph": self._numbered(recipe)}))
+
+    def _numbered(self, recipe: Recipe) -> list[tuple[int, float]]:
+        return [(self._numbers[voice][0], share) for voice, share in recipe]
+
     def rendered(self, mix: Mix | None) -> None:
         """The next block is made of `mix`; None: as the last one."""
         if mix is None:
@@ -113,7 +122,7 @@ class Journal:
         voices, parts = {}, [self._places.of(mix).view(np.uint8) for mix in engine.mixes]
         for voice, (number, memory) in list(self._numbers.items()):
             memory.take(voice)
-            voices[number] = _who(voice) | {"bytes": memory.nbytes}
+            voices[number] = _who(voice) | {"bytes": memory.nbytes, "morph": self._numbered(voice.recipe)}
             parts += memory.parts
         places = [self._numbers[voice][0] if voice else None for voice in engine.voices]
         head = {"slots": places, "voices": voices, "guidance": engine.guidance_blocks, "lost": self._lost_at}

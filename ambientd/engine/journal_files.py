@@ -27,7 +27,7 @@ from typing import IO, Any
 
 from ambientd.errors import AmbientdError
 
-FORMAT = 1
+FORMAT = 2
 SHARE = 8
 """A segment is closed when it has so much of all the room that there is."""
 LONGEST_LINE = 1 << 22

@@ -128,6 +128,8 @@ class JournalWriter:
             case Kind.PLACE:
                 line, blob = _parted(content)
                 self._segments.write({"at": at} | self._identified(line), blob)
+            case Kind.WEIGH:
+                self._segments.write({"at": at} | json.loads(content))
             case Kind.SNAPSHOT:
                 line, blob = _parted(content)
                 if (lost := line.pop("lost")) is not None:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ambientd.arrays import Floats
+from ambientd.ensemble import SHARED_FIELDS, SIBLING_FIELDS
 from ambientd.errors import AmbientdError, IncompatibleVoices
 from ambientd.types import MOST_TIERS, Mix, VoiceInfo
 
@@ -20,10 +21,6 @@ MAX_STRETCH = 64.0
 MAX_GAIN = 16.0
 INNER = ("temperature", "stretch", "freeze", "chaos")
 """What of a mix is each voice's own business, [V]."""
-SHARED_FIELDS = ("sample_rate", "q_levels", "quantization", "pre_emphasis")
-"""What voices must agree on before they may share logits or history."""
-CONDITIONING_FIELDS = ("family", "dim", "frame_sizes")
-"""What voices must agree on before one's tiers may condition the other's: only siblings speak one language there."""
 
 
 class InvalidMix(AmbientdError):
@@ -66,6 +63,7 @@ def validate(mix: Mix, infos: Sequence[VoiceInfo | None], channels: int) -> None
     shapes = {
         "logits": (voices, voices),
         "conditioning": (MOST_TIERS, voices, voices),
+        "morph": (voices, voices),
         "gains": (voices, channels),
         **dict.fromkeys(("mixture", "history", *INNER), (voices,)),
     }
@@ -77,6 +75,7 @@ def validate(mix: Mix, infos: Sequence[VoiceInfo | None], channels: int) -> None
             raise InvalidMix(f"mix.{field} holds NaN or infinity")
     _check_range("logits", mix.logits, 0, np.inf)
     _check_range("conditioning", mix.conditioning, 0, np.inf)
+    _check_range("morph", mix.morph, 0, np.inf)
     _check_range("history", mix.history, 0, voices - 1)
     _check_range("gains", np.abs(mix.gains), 0, MAX_GAIN)
     loaded = [i for i, info in enumerate(infos) if info]
@@ -93,7 +92,9 @@ def validate(mix: Mix, infos: Sequence[VoiceInfo | None], channels: int) -> None
                 "Voices that share logits must share their history",
             )
     for i, j in conditioned(mix, infos):
-        _check_compatible(infos[i], infos[j], CONDITIONING_FIELDS, "fine-tuned from one base")
+        _check_compatible(infos[i], infos[j], SIBLING_FIELDS, "fine-tuned from one base")
+    for i, j in _others(mix.morph):
+        _check_compatible(infos[i], infos[j], SHARED_FIELDS + SIBLING_FIELDS, "fine-tuned from one base")
 
 
 def sharing(mix: Mix, loaded: Sequence[int]) -> Iterator[tuple[int, int]]:
@@ -106,12 +107,15 @@ def sharing(mix: Mix, loaded: Sequence[int]) -> Iterator[tuple[int, int]]:
 
 def conditioned(mix: Mix, infos: Sequence[VoiceInfo | None]) -> Iterator[tuple[int, int]]:
     """Pairs (i, j) of loaded voices where j's tiers condition i, at one of those that i has."""
-    # All slots at once first: mostly there is none.
-    others = mix.conditioning.any(axis=0) & ~np.eye(len(infos), dtype=np.bool_)
-    for i, j in np.argwhere(others).tolist():
+    for i, j in _others(mix.conditioning.sum(axis=0)):
         ours = infos[i]
         if ours and infos[j] and mix.conditioning[: len(ours.frame_sizes), i, j].any():
             yield i, j
+
+
+def _others(matrix: NDArray[Any]) -> list[tuple[int, int]]:
+    """Where [V, V] is not 0, but on its diagonal. All at once, for mostly there is nothing."""
+    return [(i, j) for i, j in np.argwhere(matrix) if i != j]
 
 
 def _check_range(field: str, array: NDArray[Any], low: float, high: float) -> None:
@@ -135,19 +139,37 @@ def effective(mix: Mix, present: NDArray[np.bool_], out: Mix) -> None:
     """Fill `out` with what `mix` means for the voices that are there. present: [V].
 
     A mashup may run a block behind a change of voices, so a slot that is empty (or about to be) is nobody:
-    whoever would hear it hears itself, and whoever counts on it alone draws or conditions itself.
+    whoever would hear it hears itself, and whoever counts on it alone draws, conditions or makes up itself.
+    Likewise a voice that rests, except that others may be made of its weights.
     """
     own = np.arange(present.size, dtype=np.int32)
     out.assign(mix)
-    out.gains[~present] = 0
-    out.history[:] = np.where(present & present[mix.history], mix.history, own)
-    out.logits *= present & (out.history[:, None] == out.history)
+    out.morph *= present & present[:, None]
+    lost = ~present | (mix.morph.any(axis=1) & ~out.morph.any(axis=1))
+    out.morph[lost, own[lost]] = 1
+    playing = present & out.morph.any(axis=1)
+    out.gains[~playing] = 0
+    out.history[:] = np.where(playing & playing[mix.history], mix.history, own)
+    out.logits *= playing & (out.history[:, None] == out.history)
     alone = ~out.logits.any(axis=1)
     out.logits[alone, own[alone]] = 1
     # Rows of empty slots too: whatever comes there next begins with nothing of anybody's.
-    out.conditioning *= present & present[:, None]
+    out.conditioning *= playing & playing[:, None]
     tiers, rows = np.nonzero(out.conditioning.sum(axis=2) == 0)
     out.conditioning[tiers, rows, rows] = 1
+
+
+def resting(mix: Mix) -> NDArray[np.bool_]:
+    """[V]: who is not to be computed. mix: an `effective` one."""
+    return np.asarray(~mix.morph.any(axis=1))
+
+
+def is_used(mix: Mix, slot: int) -> bool:
+    """Whether anybody is still to be computed with the voice in `slot`, or it is heard."""
+    matrices = np.concatenate((mix.logits[None], mix.conditioning))[:, :, slot]
+    matrices[:, slot] = 0
+    heard = np.delete(mix.history == slot, slot)
+    return bool(mix.gains[slot].any() or matrices.any() or heard.any())
 
 
 def least_missed(mix: Mix, present: NDArray[np.bool_]) -> int | None:

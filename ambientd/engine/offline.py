@@ -42,6 +42,8 @@ def render_blocks(
         mix = _conduct(mashup, Request(BlockClock(index, rate), infos, controls, own)) if mashup else own
         out = np.zeros((BLOCK, channels), np.float32)
         engine.render(mix if mashup else equal_gain(infos, own), out)
+        if engine.fault:
+            raise engine.fault
         yield out
         index += 1
 

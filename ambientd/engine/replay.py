@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -13,8 +13,10 @@ import numpy as np
 from ambientd.arrays import Floats
 from ambientd.engine.engine import Engine
 from ambientd.engine.journal_files import Log, LogError
+from ambientd.engine.kernels.packing import PackedNetwork
 from ambientd.engine.mix_words import MixWords, Words, apply
-from ambientd.engine.voice import Voice, VoiceLoader
+from ambientd.engine.morphing import Kitchen, Order
+from ambientd.engine.voice import Recipe, Voice, VoiceLoader
 from ambientd.engine.voice_memory import VoiceMemory
 from ambientd.errors import AmbientdError
 from ambientd.samplernn import library
@@ -87,11 +89,12 @@ class Replay:
         self.rate, self.channels = rate, channels
         self.seconds_before = (start - self._point.at) / rate
         """How much is rendered and thrown away first."""
-        self._engine = Engine(slots, channels, rate)
+        self._engine = Engine(slots, channels, rate, builder="told")
         self._mix, self._codec = Mix.solo(slots, channels), MixWords(slots, channels)
         self._places, self._keep = MixWords(slots + 1, channels), False
         self._models = _Models(str(log.header["precision"]))
         self._voices: dict[int, Voice] = {}
+        self._kitchen = Kitchen()
 
     def blocks(self) -> Iterator[Floats]:
         """[frames, channels] each, together end - start frames. Once."""
@@ -145,8 +148,16 @@ class Replay:
             self._engine.place(line["slot"], None if number is None else self._voices[number], line["fade"])
         elif "keep" in line:
             self._keep = True
+        elif "morph" in line:
+            voice = self._engine.voices[line["slot"]]
+            assert voice
+            self._engine.weigh(line["slot"], *self._weights(voice, line["morph"]))
         elif "snapshot" in line:
             words[:] = self._codec.empty()
+
+    def _weights(self, voice: Voice, numbered: Sequence[tuple[int, float]]) -> tuple[PackedNetwork, Recipe]:
+        recipe = tuple((self._voices[number], share) for number, share in numbered)
+        return self._kitchen.make(Order(voice, recipe, frozenset(part for part, _ in recipe))), recipe
 
     def _begin(self, snapshot: Mapping[str, Any], blob: bytes) -> None:
         """Make the engine as it was."""
@@ -155,6 +166,9 @@ class Replay:
         for number, who in snapshot["voices"].items():
             self._voices[int(number)] = self._models.voice(who, blob[start : start + who["bytes"]])
             start += who["bytes"]
+        for number, who in snapshot["voices"].items():
+            if who["morph"]:
+                self._voices[int(number)].weigh(*self._weights(self._voices[int(number)], who["morph"]))
         for slot, number in enumerate(snapshot["slots"]):
             if number is not None:
                 self._engine.place(slot, self._voices[number])

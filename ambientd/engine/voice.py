@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from weakref import WeakValueDictionary
 
@@ -35,6 +36,16 @@ Source = tuple[str, int, int]
 """A checkpoint's file, when that was changed last in ns, and its size."""
 
 
+Recipe = tuple[tuple["Voice", float], ...]
+"""Of whose weights something is made, and how much of each: the shares sum to 1."""
+
+_WEIGHTS = [plan.TABLE, plan.TABLE_SCALE, plan.HIDDEN_MATRIX, plan.OUTPUT_MATRIX]
+_TIER_WEIGHTS = [plan.INPUT_MATRIX, plan.UPSAMPLE_MATRIX, plan.FOLDED_BIAS]
+_LAYER_WEIGHTS = [plan.MATRIX_IH, plan.MATRIX_HH]
+_FORECAST_WEIGHTS = [plan.FORECAST_TABLE, plan.FORECAST_SCALE, plan.WIDTHS, plan.SLOPE]
+"""What of the rows is, or depends on, a checkpoint's weights; the rest is a voice's own, or the same for siblings."""
+
+
 class Voice:
     """One checkpoint playing. `row`, `tiers`, `layers`: its part of the kernel's plan."""
 
@@ -43,6 +54,10 @@ class Voice:
         self.packed = packed
         self.seed = seed
         self.source: Source = "", 0, 0
+        self.reread: Callable[[], Checkpoint] | None = None
+        """Reads its checkpoint again."""
+        self.weights, self.recipe = packed, Recipe()
+        """What it plays with, and of whose weights those are interpolated; empty: its own, `packed`."""
         self.primes: Tokens = np.zeros((0, 0), np.uint8)
         """[places, n]: what the checkpoint has to prime with."""
         self.guide: Floats | None = None
@@ -66,6 +81,16 @@ class Voice:
         self._place_states()
         if packed.forecast:
             self._forecaster = self._place_forecaster(packed.forecast)
+
+    def weigh(self, weights: PackedNetwork, recipe: Recipe) -> None:
+        """Play with these from now on, which are of its own shape. Between two frames of the highest tier, or a frame
+        would be made of both; its bank has to be told."""
+        self.weights, self.recipe = weights, recipe
+        self.row[_WEIGHTS] = weights.voice[_WEIGHTS]
+        self.tiers[:, _TIER_WEIGHTS] = weights.tiers[:, _TIER_WEIGHTS]
+        self.layers[:, :, _LAYER_WEIGHTS] = weights.layers[:, :, _LAYER_WEIGHTS]
+        if weights.forecast:
+            self._forecaster[_FORECAST_WEIGHTS] = weights.forecast.row[_FORECAST_WEIGHTS]
 
     def _buffer(self, size: int) -> Floats:
         self._kept.append(aligned(size))
@@ -181,13 +206,14 @@ def open_voice(
     packed: another voice's, to be shared. heard: whole frames.
     """
     voice = Voice(checkpoint.info, packed or pack(checkpoint), seed)
+    voice.reread = lambda: checkpoint
     return _primed(voice, checkpoint.prime, checkpoint.guide, heard)
 
 
 def reopen(voice: Voice, seed: int) -> Voice:
     """Another voice of the same checkpoint and weights, primed anew. Loading thread, while `voice` may be playing."""
     again = Voice(voice.info, voice.packed, seed)
-    again.source = voice.source
+    again.source, again.reread = voice.source, voice.reread
     return _primed(again, voice.primes, voice.guide)
 
 
@@ -229,13 +255,14 @@ class VoiceLoader:
         """A primed voice. Raises CheckpointError."""
         checkpoint, packed, source = self.read(path)
         voice = open_voice(checkpoint, seed, packed)
-        voice.source = source
+        voice.source, voice.reread = source, partial(load, path)
         return voice
 
     def unprimed(self, path: Path, seed: int) -> Voice:
         """One that has heard nothing, to be given another's memory. Raises CheckpointError."""
         checkpoint, packed, _ = self.read(path)
         voice = Voice(checkpoint.info, packed, seed)
+        voice.reread = partial(load, path)
         voice.guide = checkpoint.guide if voice.follows else None
         return voice
 

@@ -271,19 +271,22 @@ def test_one_that_leaves_conditions_nobody_any_more(replaced):
     """Also in a block in which a history changes, which holds the logits back: a stranger may come right after."""
     first, second, stranger = siblings()
     engine, out = engine_of((first, second, first)), np.zeros((BLOCK, 1), np.float32)
-    ramp, identity = engine._bank.ramp, np.eye(3)
+    ramp, identity = engine._bank.ramp, np.eye(4)  # the spare place behind the slots
     shared = led(3, gains=1)
     for _ in range(3):
         engine.render(shared, out)
-    assert (ramp.end.conditioning[:, 0] == (0, 1, 0)).all()
+    assert (ramp.end.conditioning[:, 0] == (0, 1, 0, 0)).all()
     engine.place(1, Voice(stranger.info, pack(stranger), 5) if replaced else None)
     engine.render(led(3, gains=1, history=(0, 1, 0)), out)
     assert ramp.end.history[2] == 2  # put off
     assert (ramp.end.conditioning == identity).all()
     if replaced:
+        engine.render(led(3, gains=1, history=(0, 1, 0)), out)
+        assert (ramp.end.conditioning == identity).all()
+        assert engine.infos[1] == stranger.info
         with pytest.raises(IncompatibleVoices, match="family"):
             engine.render(shared, out)
-        shared.conditioning[:] = identity
+        shared.conditioning[:] = np.eye(3)
     for _ in range(4):
         engine.render(shared, out)
         assert (ramp.start.conditioning == identity).all()

@@ -9,7 +9,7 @@ import pytest
 
 from ambientd.engine.bank import Bank
 from ambientd.engine.engine import Engine
-from ambientd.engine.guidance import MOST_POWER, PERIOD
+from ambientd.engine.guidance import MOST_POWER, PERIOD, Guidance
 from ambientd.engine.voice import open_voice, reopen
 from ambientd.engine.warm import random_checkpoint
 from ambientd.samplernn.checkpoint import Architecture, Forecast
@@ -123,6 +123,46 @@ def test_blended_voices_expect_both_albums(weights):
         assert gain[440] > 100 * gain[1760]
 
 
+def given(voices, mix, slot=0):
+    """The filter that whoever hears `slot` is given for `mix`."""
+    told = []
+    for one in voices:
+        one.follow = lambda taps, error: told.append(taps.copy())
+    Guidance(len(voices)).lead(voices, mix)
+    return told[slot]
+
+
+def test_the_guide_of_the_voice_whose_slowest_tier_is_heard_counts():
+    mix = Mix.solo(2, 1)
+    own = [given([voice(440), voice(1760)], mix, slot) for slot in (0, 1)]
+    mix.conditioning[0] = [[0, 3], [1, 0]]  # not normalised
+    np.testing.assert_allclose(given([voice(440), voice(1760)], mix, 0), own[1], atol=1e-3)
+    np.testing.assert_allclose(given([voice(440), voice(1760)], mix, 1), own[0], atol=1e-3)
+
+
+def test_votes_and_conditioning_weigh_a_guide_together():
+    mix = Mix.solo(2, 1)
+    mix.history[:] = 0
+    mix.logits[0] = [0.5, 0.5]
+    mix.conditioning[0] = [[0.5, 0.5], [1, 0]]
+    crossed = given([voice(440), voice(1760)], mix)
+    mix.logits[0] = [0.75, 0.25]
+    mix.conditioning[0] = np.eye(2)
+    np.testing.assert_allclose(crossed, given([voice(440), voice(1760)], mix), atol=1e-5)
+
+
+def test_an_album_that_conditions_another_keeps_its_level():
+    errors = []
+    for gain in (1.0, 4.0):
+        pair = [voice(440), voice(1760)]
+        pair[1].info = replace(pair[1].info, album_gain=gain)
+        pair[0].follow = lambda taps, error: errors.append(error)
+        mix = Mix.solo(2, 1)
+        mix.conditioning[0, 0] = [0, 1]
+        Guidance(2).lead(pair, mix)
+    assert errors[1] < errors[0] / 2
+
+
 def test_beside_a_plain_voice_the_guide_of_the_other_is_followed():
     plain = open_voice(random_checkpoint(Architecture(dim=16, frame_sizes=(4,), n_rnn=1), 5), 5)
     pair = [plain, voice(440)]
@@ -161,3 +201,13 @@ def test_a_voice_of_another_seed_begins_elsewhere_with_the_same_guide():
     other = [reopen(one, seed) for seed in range(8)]
     assert len({v.place for v in other}) > 1
     assert all(v.guide is one.guide for v in other)
+
+
+def test_one_that_is_made_of_others_weights_follows_their_guides():
+    mix = Mix.solo(2, 1)
+    mix.history[:] = 0
+    mix.logits[0] = [0.25, 0.75]
+    blended = given([voice(440), voice(1760)], mix)
+    mix = Mix.solo(2, 1)
+    mix.morph[:] = [[1, 3], [0, 0]]
+    np.testing.assert_array_equal(given([voice(440), voice(1760)], mix), blended)

@@ -19,10 +19,11 @@ from ambientd.engine.journal_writer import JournalWriter
 from ambientd.engine.mix_words import MixWords, apply, difference
 from ambientd.engine.replay import Replay, survey
 from ambientd.engine.voice import VoiceLoader
+from ambientd.samplernn.checkpoint import save
 from ambientd.types import BLOCK, Mix
 
 RATE = 16_000
-HEADER = {"format": 1, "ambientd": "0", "kernel": "k", "precision": "int8", "sample_rate": RATE, "channels": 1,
+HEADER = {"format": 2, "ambientd": "0", "kernel": "k", "precision": "int8", "sample_rate": RATE, "channels": 1,
           "slots": 2, "began": 0.0}  # fmt: skip
 
 
@@ -174,3 +175,34 @@ def test_a_voice_that_rests_over_a_snapshot_comes_back_as_it_was(tmp_path, model
     for start in (0, 14 * BLOCK):
         again = np.concatenate(list(Replay(log, contents, start, 26 * BLOCK).blocks()))
         np.testing.assert_array_equal(again, show.heard[start:])
+
+
+def test_morphed_weights_are_replayed_as_they_were_and_when_they_were(tmp_path, make_checkpoint) -> None:
+    paths, folder = [], tmp_path / "show"
+    for seed in range(2):
+        checkpoint = make_checkpoint(dim=32, frame_sizes=(4, 512), seed=seed)
+        card = checkpoint.card.model_copy(update={"family": "sea"})
+        paths.append(tmp_path / f"sibling-{seed}.safetensors")
+        save(paths[-1], card, checkpoint.tensors, checkpoint.prime)
+    show = Show(folder, paths[0], ring_bytes=1 << 20)
+    show.writer.open()
+    show.engine.place(1, VoiceLoader().load(paths[1], 2))
+    out, mix = np.zeros((BLOCK, 1), np.float32), Mix.solo(2, 1)
+    mix.gains[0] = 1
+    for block in range(60):
+        mix.morph[:] = [[1, block / 30], [0, 0]]
+        show.engine.render(mix, out)
+        show.journal.turn(show.engine)
+        show.heard = np.concatenate((show.heard, out))
+        if block == 40:
+            show.engine.place(1, None)
+        if block in (20, 50):
+            assert show.journal._snapshot(show.engine)
+    show.writer.drain()
+    log = Log(folder)
+    contents = survey(log)
+    assert [point.at // BLOCK for point in contents.points] == [0, 21, 51]
+    assert sum("morph" in line for _, line in log.lines()) > 4
+    for point in contents.points:
+        heard = np.concatenate(list(Replay(log, contents, point.at, contents.end).blocks()))
+        np.testing.assert_array_equal(heard, show.heard[point.at :])

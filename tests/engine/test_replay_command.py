@@ -18,7 +18,7 @@ from ambientd.errors import UsageError
 
 RATE = 16_000
 BEGAN = datetime(2025, 6, 5, 18, 30).timestamp()
-HEADER = {"format": 1, "ambientd": "0", "kernel": "k", "precision": "int8", "sample_rate": RATE, "channels": 1,
+HEADER = {"format": 2, "ambientd": "0", "kernel": "k", "precision": "int8", "sample_rate": RATE, "channels": 1,
           "slots": 1, "began": BEGAN}  # fmt: skip
 
 

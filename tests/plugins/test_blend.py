@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ambientd.config import validate
+from ambientd.engine.kernels.reference import blend as pool
 from ambientd.engine.mix import validate as validate_mix
 from ambientd.errors import ConfigError
 from ambientd.parameters import mashup_parameters
@@ -136,3 +137,23 @@ def test_parameters_and_options() -> None:
     assert [p.id for p in mashup_parameters("blend", Blend.parameters)][7] == "mashup/blend/weight/8"
     with pytest.raises(ConfigError, match=r"'mashup\.weights\.1' is 2"):
         validate(BlendConfig, {"weights": [1, 2]}, "a.toml", "mashup")
+
+
+def entropy(logits: np.ndarray) -> float:
+    """Of softmax(logits), in bits."""
+    p = np.exp(logits - logits.max())
+    p /= p.sum()
+    return float(-(p * np.log2(p + 1e-300)).sum())
+
+
+@pytest.mark.parametrize("widths", [(6, 6), (3, 12)])
+def test_chance_stays_as_loud_between_voices_as_they_have_it(widths: tuple[float, float]) -> None:
+    """Weights that sum to 1 are the compensation: with 1 and 1, agreeing voices would be half a bit surer together."""
+    levels, places = np.arange(256), zip((110, 140), widths, strict=True)
+    votes = {i: -(((levels - centre) / width) ** 2) / 2 for i, (centre, width) in enumerate(places)}
+    votes = {i: vote - np.log(np.exp(vote).sum()) for i, vote in votes.items()}
+    own = [entropy(vote) for vote in votes.values()]
+    for weight in np.linspace(0.05, 0.95, 10):
+        logits = blended((VOICE, VOICE), [1 - weight, weight]).logits[0]
+        assert min(own) - 0.01 <= entropy(pool(logits, 0.0, votes)) <= max(own) + 0.01
+    assert entropy(pool(np.ones(2, np.float32), 0.0, votes)) < max(own) - 0.45
