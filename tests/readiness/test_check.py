@@ -14,8 +14,11 @@ from ambientd.readiness import engine
 from ambientd.readiness.finding import Outcome, Report
 from ambientd.readiness.sums import recorded_sum, sum_of
 from ambientd.samplernn.checkpoint import Architecture
+from ambientd.samplernn.library import bundled_folder
 
 from ..running import makes_new_sound
+
+LARGE = (".safetensors", ".flac")
 
 
 @pytest.fixture
@@ -136,3 +139,9 @@ def test_a_check_that_raises_is_a_failed_row():
         raise ZeroDivisionError("what a machine")
     assert report.findings[0].outcome is Outcome.FAILED
     assert not report.ready
+
+
+@pytest.mark.parametrize("name", sorted(p.name for p in bundled_folder().iterdir() if p.suffix in LARGE))
+def test_what_is_bundled_is_as_published(name):
+    """After a change: `cd models; sha256sum *.safetensors *.flac > SHA256SUMS`."""
+    assert recorded_sum(bundled_folder() / name) == sum_of(bundled_folder() / name)

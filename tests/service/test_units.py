@@ -26,7 +26,7 @@ def analyze(path, *words):
     [
         ("--user", units.user_unit(COMMAND)),
         ("--system", units.system_unit(COMMAND)),
-        ("--system", units.system_unit(COMMAND, "nobody")),
+        ("--system", units.system_unit(COMMAND, "daemon")),
     ],
     ids=["user", "system", "system as somebody"],
 )
