@@ -15,7 +15,9 @@ from ambientd.errors import AmbientdError
 from ambientd.midi_commands import midi
 from ambientd.options import Several
 from ambientd.presets.commands import dayparts, preset
+from ambientd.readiness.commands import check
 from ambientd.samplernn.foreign_command import import_model
+from ambientd.service.commands import service
 from ambientd.surfaces.commands import surface
 
 if TYPE_CHECKING:
@@ -123,6 +125,8 @@ main.add_command(preset)
 main.add_command(dayparts)
 main.add_command(surface)
 main.add_command(midi)
+main.add_command(check)
+main.add_command(service)
 
 
 @main.group()

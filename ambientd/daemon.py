@@ -39,6 +39,7 @@ from ambientd.plugin_manager import Plugins
 from ambientd.plugin_sources import user_folder
 from ambientd.presets.desk import PresetDesk
 from ambientd.presets.runner import DayParts
+from ambientd.service.notify import ServiceManager
 from ambientd.shared_state import SharedState
 from ambientd.sink_threads import SinkThread
 from ambientd.slots import find_slots
@@ -72,6 +73,7 @@ class Daemon:
         self._started = time.monotonic()
         self._rest_at: float | None = None
         self._selector = selectors.DefaultSelector()
+        self._manager = ServiceManager()
 
         knobs = [*builtin_parameters(config.max_slots), *self.mashups.knobs()]
         self.shared = SharedState(config, self.sample_rate, len(knobs) + SPARE_CELLS, say)
@@ -118,6 +120,7 @@ class Daemon:
         for event in self.generator.events():
             self._generator_said(event)
         self.midi.turn()
+        self._manager.delivered(self.shared.player[PlayerStatus.FRAMES])
         self.player.watch()
         self.generator.watch()
         if self.reloader:
@@ -478,6 +481,7 @@ class Daemon:
             self._rest_at = now  # asked twice: no fade
             return
         self._say("fading out")
+        self._manager.stopping()
         self._fade_to(0, STOP_FADE_SECONDS)
         self._rest_at = now + STOP_FADE_SECONDS + self.shared.latency.device + 2 * TICK_SECONDS
 
@@ -497,6 +501,7 @@ class Daemon:
         if self.osc:
             self.osc.close()
         self.socket.close()
+        self._manager.close()
 
 
 def _tell_nobody(address: str, values: tuple[Any, ...]) -> None:

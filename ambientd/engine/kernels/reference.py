@@ -1,4 +1,4 @@
-"""The truth for every kernel: readable NumPy, one sample at a time. Tests only; any thread.
+"""The truth for every kernel: readable NumPy, one sample at a time. Tests and `ambientd check`; any thread.
 
 float32 like the fast kernel, but in the plain order of the formulas; only the last sums over
 probabilities are taken in float64, so that the inverse CDF has no rounding of its own.

@@ -1,0 +1,84 @@
+"""`ambientd service`. Imports only click until one of its commands runs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+NOT_RUNNING = 3
+"""As systemctl's own."""
+
+as_system = click.option("--system", is_flag=True, help="The machine's service, rather than the user's.")
+
+
+@click.group()
+def service() -> None:
+    """Have the machine start ambientd, watch it, and start it again.
+
+    The user's service plays through the user's sound server, and needs `loginctl enable-linger` to play when nobody
+    has logged in. The machine's plays to ALSA, as a user that owns nothing.
+    """
+
+
+@service.command()
+@click.argument("config", required=False, type=click.Path(path_type=Path))
+@as_system
+@click.option("--as", "user", metavar="USER", help="Whom the machine's service runs as.  [default: one made for it]")
+@click.option("--print", "only_print", is_flag=True, help="Print the file instead.")
+@click.option("--no-start", is_flag=True, help="Begin with the next start of the machine.")
+def install(config: Path | None, system: bool, user: str | None, only_print: bool, no_start: bool) -> None:
+    """Write the unit (macOS: the launchd agent), and start it.
+
+    CONFIG is what `ambientd run` plays; it has to be right.
+    """
+    from ambientd.config import load
+    from ambientd.errors import UsageError
+    from ambientd.service.installer import Service, check_reachable, check_user
+
+    there = Service(system)
+    if user and not system:
+        raise UsageError("--as is for --system", "The user's service runs as the user")
+    if config:
+        load(config)
+    if user:
+        check_user(user)
+    text = there.text(config, user)
+    if only_print:
+        click.echo(text, nl=False)
+        return
+    if system and not user:
+        check_reachable(Path(sys.executable))
+    there.install(text, start=not no_start)
+    click.echo(f"{there.path}\nSee `ambientd service status`.")
+    if not system and not there.launchd:
+        click.echo("To play when nobody has logged in: loginctl enable-linger")
+
+
+@service.command()
+@as_system
+@click.option("--json", "as_json", is_flag=True, help="Print for machines.")
+def status(system: bool, as_json: bool) -> None:
+    """Show what systemd or launchd knows of the service; exit 3 when it does not run."""
+    from ambientd.service.installer import Service
+
+    facts = Service(system).facts()
+    if as_json:
+        click.echo(json.dumps(facts))
+    else:
+        for name, value in facts.items():
+            click.echo(f"{name:23}{value}".rstrip())
+    sys.exit(0 if facts["ActiveState"] == "active" else NOT_RUNNING)
+
+
+@service.command()
+@as_system
+def uninstall(system: bool) -> None:
+    """Stop the service and take it away; models, presets and configuration stay."""
+    from ambientd.service.installer import Service
+
+    there = Service(system)
+    there.uninstall()
+    click.echo(f"{there.path} is gone.")

@@ -1,0 +1,140 @@
+"""Puts the unit file or plist in its place, and has systemd or launchd take it up. Command line.
+
+Everything that is run is a fixed list of words; nothing passes a shell.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from ambientd.errors import DaemonError, UsageError
+from ambientd.service.units import LABEL, NAME, launchd_plist, system_unit, user_unit
+
+PATIENCE_SECONDS = 150
+"""Starting waits for the first sound, and the unit allows two minutes for it."""
+FACTS = (
+    "LoadState", "ActiveState", "SubState", "UnitFileState", "Result", "MainPID", "NRestarts",
+    "ExecMainStartTimestamp", "StatusText", "FragmentPath",
+)  # fmt: skip
+
+
+class Service:
+    """One of: the user's systemd unit, the system's, the user's launchd agent.
+
+    name: as systemd or launchd knows it. path: of its file. system: for the machine, not the user.
+    """
+
+    def __init__(self, system: bool = False) -> None:
+        """Raises UsageError where this machine cannot have such a service."""
+        self.system, self.launchd = system, sys.platform == "darwin"
+        if system and self.launchd:
+            raise UsageError("--system is for systemd", "On macOS the service is the user's")
+        self.name = LABEL if self.launchd else f"{NAME}.service"
+        self.path = _folder(system, self.launchd) / (f"{LABEL}.plist" if self.launchd else self.name)
+
+    def text(self, config: Path | None, user: str | None) -> str:
+        """The file's. config: what `ambientd run` is given. user: whom the system's service runs as."""
+        # -P: what lies in the folder that it starts in is not to be imported.
+        command = [sys.executable, "-P", "-m", NAME, "run", *([str(config.resolve())] if config else [])]
+        if self.launchd:
+            return launchd_plist(command, Path.home() / "Library" / "Logs" / f"{NAME}.log")
+        return system_unit(command, user) if self.system else user_unit(command)
+
+    def install(self, text: str, start: bool) -> None:
+        """Write the file and have it taken up. Raises DaemonError; then what was written stays, to be looked at."""
+        from ambientd.samplernn.checkpoint import write_atomically
+
+        try:
+            write_atomically(self.path, text.encode())
+        except OSError as error:
+            remedy = "Use sudo" if self.system else "Mend its rights"
+            raise DaemonError(f"{self.path} cannot be written ({error.strerror})", remedy) from None
+        if self.launchd:
+            if start:
+                _run(["launchctl", "bootout", f"{_domain()}/{LABEL}"], may_fail=True)
+                _run(["launchctl", "bootstrap", _domain(), str(self.path)])
+            return
+        self._systemctl("daemon-reload")
+        self._systemctl("enable", self.name)
+        if start:
+            self._systemctl("restart", self.name)
+
+    def uninstall(self) -> None:
+        """Stop it, for good. Raises DaemonError where there is none."""
+        if not self.path.exists():
+            raise DaemonError(f"there is no {self.path}", "Nothing to do; --system is the machine's service")
+        if self.launchd:
+            _run(["launchctl", "bootout", f"{_domain()}/{LABEL}"], may_fail=True)
+        else:
+            self._systemctl("disable", "--now", self.name)
+        try:
+            self.path.unlink()
+        except OSError as error:
+            raise DaemonError(f"{self.path} cannot be removed ({error.strerror})", "Use sudo") from None
+        if not self.launchd:
+            self._systemctl("daemon-reload")
+
+    def facts(self) -> dict[str, str]:
+        """What systemd knows of it, by `FACTS`; of launchd whether it is loaded. Raises DaemonError."""
+        if self.launchd:
+            loaded = _run(["launchctl", "print", f"{_domain()}/{LABEL}"], may_fail=True).returncode == 0
+            return {"ActiveState": "active" if loaded else "inactive", "FragmentPath": str(self.path)}
+        shown = self._systemctl("show", self.name, f"--property={','.join(FACTS)}").stdout
+        found: Mapping[str, str] = dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
+        return {fact: found.get(fact, "") for fact in FACTS}
+
+    def _systemctl(self, *words: str) -> subprocess.CompletedProcess[str]:
+        return _run(["systemctl", *([] if self.system else ["--user"]), *words])
+
+
+def check_reachable(program: Path) -> None:
+    """Whether a user that owns nothing can run it. Raises UsageError naming the folder that is closed to others."""
+    for folder in (program.resolve(), *program.absolute().parents, *program.resolve().parents):
+        if not folder.stat().st_mode & 0o005 == 0o005:
+            raise UsageError(
+                f"{folder} is closed to other users, so the system's service could not start {program}",
+                "Install ambientd below /opt, or name the user it may run as: --as USER",
+            )
+
+
+def check_user(user: str) -> None:
+    """That there is such a user, other than root. Raises UsageError."""
+    import pwd
+
+    try:
+        found = pwd.getpwnam(user)
+    except KeyError:
+        raise UsageError(f"there is no user {user!r}", "Make one: useradd --system --groups audio ambientd") from None
+    if found.pw_uid == 0:
+        raise UsageError("a soundtrack needs no root", "Name another user, or leave out --as")
+
+
+def _folder(system: bool, launchd: bool) -> Path:
+    if launchd:
+        return Path.home() / "Library" / "LaunchAgents"
+    if system:
+        return Path("/etc/systemd/system")
+    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "systemd" / "user"
+
+
+def _domain() -> str:
+    return f"gui/{os.getuid()}"
+
+
+def _run(words: list[str], may_fail: bool = False) -> subprocess.CompletedProcess[str]:
+    """Raises DaemonError with the first line of what the program said."""
+    if shutil.which(words[0]) is None:
+        raise DaemonError(f"there is no {words[0]} here", "Start `ambientd run` by other means; --print shows the file")
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE_SECONDS)
+    except subprocess.TimeoutExpired:
+        raise DaemonError(f"`{' '.join(words)}` did not come back", f"See journalctl -u {NAME}") from None
+    if done.returncode and not may_fail:
+        said = (done.stderr or done.stdout).strip().splitlines() or [f"exit {done.returncode}"]
+        raise DaemonError(f"`{' '.join(words)}`: {said[0].rstrip('.')}", "See docs/installation.md")
+    return done

@@ -1,0 +1,98 @@
+"""`ambientd service`, with a `systemctl` that notes what it is asked: there is no systemd to ask in a container."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+SYSTEMCTL = """#!/bin/sh
+echo "$@" >> "$HOME/asked"
+case "$*" in *show*) printf 'ActiveState=%s\\nNRestarts=2\\nExtra=1\\n' "${STATE:-active}";; esac
+exit ${CODE:-0}
+"""
+pytestmark = pytest.mark.skipif(sys.platform == "darwin", reason="macOS has launchd")
+
+
+@pytest.fixture
+def service(tmp_path):
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    (tools / "systemctl").write_text(SYSTEMCTL)
+    (tools / "systemctl").chmod(0o755)
+
+    def run(*words, **environment):
+        home = {"HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path / "config"), "PATH": f"{tools}:/usr/bin:/bin"}
+        return subprocess.run(
+            [sys.executable, "-m", "ambientd", "service", *words],
+            env=os.environ | home | environment, capture_output=True, text=True, timeout=60,
+        )  # fmt: skip
+
+    return run
+
+
+def asked(tmp_path):
+    return (tmp_path / "asked").read_text().splitlines()
+
+
+def test_install_and_uninstall(service, tmp_path):
+    config = tmp_path / "a room.toml"
+    config.write_text("volume = 0.5\n")
+    done = service("install", str(config))
+    assert done.returncode == 0, done.stderr
+    unit = tmp_path / "config" / "systemd" / "user" / "ambientd.service"
+    text = unit.read_text()
+    assert f'ExecStart="{sys.executable}" "-P" "-m" "ambientd" "run" "{config}"\n' in text
+    words = [f"--user {word}" for word in ("daemon-reload", "enable ambientd.service", "restart ambientd.service")]
+    assert asked(tmp_path) == words
+    assert service("install", "--print", str(config)).stdout == text
+    assert service("uninstall").returncode == 0
+    assert not unit.exists()
+    assert asked(tmp_path)[3:] == ["--user disable --now ambientd.service", "--user daemon-reload"]
+    gone = service("uninstall")
+    assert (gone.returncode, "there is no" in gone.stderr) == (8, True)
+
+
+def test_status_tells_and_its_exit_code_too(service):
+    done = service("status", "--json")
+    assert done.returncode == 0
+    assert json.loads(done.stdout) | {"ActiveState": "active", "NRestarts": "2"} == json.loads(done.stdout)
+    assert "Extra" not in done.stdout
+    assert service("status", STATE="failed").returncode == 3
+
+
+@pytest.mark.parametrize(
+    ("words", "said", "code"),
+    [
+        (["install", "nowhere.toml"], "cannot be read", 3),
+        (["install", "--as", "somebody"], "--as is for --system", 2),
+        (["install", "--system", "--as", "root"], "needs no root", 2),
+        (["install", "--system", "--as", "no-such-user"], "there is no user", 2),
+    ],
+)
+def test_what_cannot_be_installed_says_why(service, tmp_path, words, said, code):
+    done = service(*words)
+    assert done.returncode == code
+    assert said in done.stderr
+    assert not (tmp_path / "asked").exists()
+
+
+def test_a_systemd_that_refuses_is_one_line(service):
+    done = service("install", CODE="1")
+    assert done.returncode == 8
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_program_that_others_cannot_reach_is_not_made_the_systems(tmp_path):
+    from ambientd.errors import UsageError
+    from ambientd.service.installer import check_reachable
+
+    private = tmp_path / "private"
+    (private / "bin").mkdir(parents=True)
+    private.chmod(0o700)
+    program = private / "bin" / "python"
+    program.touch(0o755)
+    with pytest.raises(UsageError, match="closed to other users"):
+        check_reachable(program)
+    check_reachable(__import__("pathlib").Path("/bin/sh"))
