@@ -26,7 +26,7 @@ MOST_POWER = 10 ** (-18 / 10)
 OWN = 0.1
 """How much of what sounds counts beside the guide."""
 TOO_LOUD, RING = 2.0, 0.5
-"""Times the album's power; and the seconds in which what is e times beyond that falls by 8.7 dB."""
+"""Times the album's power; and the seconds in which what is twice that falls by 8.7 dB: the louder, the faster."""
 TOO_FAINT, FAINTEST, TINY = 0.1, 8.0, 1e-12
 """Of the album's power; and how many times larger errors are made then, or a silence could hold a voice for ever."""
 
