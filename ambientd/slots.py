@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,7 +36,7 @@ class LoadedSlot:
 
 def find_slots(config: Config, say: Callable[[str], None]) -> list[LoadedSlot]:
     """The configured models that can be played. One that cannot costs a line; all of them, a CheckpointError."""
-    ids = [slot.model for slot in config.slots] or [entry.id for entry in library.entries()][:DEFAULT_MODELS]
+    ids = [slot.model for slot in config.slots] or _to_begin_with()
     seed = config.engine.seed
     base = secrets.randbits(30) if seed is None else seed
     found: list[LoadedSlot] = []
@@ -49,6 +50,20 @@ def find_slots(config: Config, say: Callable[[str], None]) -> list[LoadedSlot]:
     if not found:
         raise CheckpointError("no model can be played", "See `ambientd models list`, or train one (`ambientd train`)")
     return found
+
+
+def _to_begin_with() -> list[str]:
+    """The first models of the library, relatives before strangers: they blend best."""
+    families = {entry.id: _family(entry.path) for entry in library.entries()}
+    relatives = Counter(families.values())
+    return sorted(families, key=lambda id: -relatives[families[id]])[:DEFAULT_MODELS]
+
+
+def _family(path: Path) -> str | None:
+    try:
+        return load_card(path).family
+    except CheckpointError:
+        return None
 
 
 def open_slot(number: int, id: str, seed: int, beside: LoadedSlot | None) -> LoadedSlot:
