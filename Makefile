@@ -3,7 +3,7 @@
 BIN := .venv/bin
 SETUP := pyproject.toml constraints.txt scripts/install.sh
 
-.PHONY: run test check format docs surfaces bench bench-osc live-set midi-cycles install clean
+.PHONY: run test check format docs surfaces bench bench-osc bench-latency live-set midi-cycles install clean
 
 run: install
 	$(BIN)/ambientd run
@@ -47,6 +47,11 @@ midi-cycles: .venv/.installed-dev
 FLOOD_SECONDS := 60
 bench-osc: install
 	$(BIN)/python benchmarks/osc_flood.py --seconds $(FLOOD_SECONDS)
+
+# From a knob to its sound, through PulseAudio and JACK; some twelve minutes.
+LATENCY_STEPS := 200
+bench-latency: .venv/.installed-dev
+	$(BIN)/python benchmarks/latency.py --steps $(LATENCY_STEPS)
 
 clean:
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

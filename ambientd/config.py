@@ -80,8 +80,8 @@ class Audio(StrictModel):
     """A name or part of one, or a number (`ambientd devices`); by default the system's own."""
     sample_rate: int = Field(48_000, ge=8_000, le=384_000)
     channels: int = Field(2, ge=1, le=8)
-    block: int = Field(960, ge=64, le=16_384)
-    """Frames the device asks for at a time."""
+    block: int | None = Field(None, ge=64, le=16_384)
+    """Frames the device asks for at a time; by default 960 with latency = "normal", 256 with "live"."""
 
 
 class Engine(StrictModel):

@@ -353,7 +353,7 @@ class Daemon:
             # A device that once played will come back; until it does, a clock would play to nobody.
             allow_null=not had_a_device,
             device_rate=audio.sample_rate,
-            block=audio.block,
+            block=self.shared.block,
             latency=self.shared.latency.device,
             fade_to_bed=self.shared.latency.fade_to_bed,
         )

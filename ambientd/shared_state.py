@@ -26,14 +26,21 @@ COUNTERS = (PlayerStatus.RING_UNDERRUNS, PlayerStatus.UNDERFLOWS, PlayerStatus.L
 
 @dataclass(frozen=True)
 class Latency:
-    """Seconds. ahead: how full the generator keeps the ring. device: asked of the audio device."""
+    """Seconds. ahead: how full the generator keeps the ring. device: asked of the audio device.
+
+    block: frames the player renders at a time, and the output takes; three of them are always under way.
+
+    What the generator may be late by before the bed is heard is `ahead` without `fade_to_bed`, a block of its own
+    and one of the player's: live's is 45 ms. Each of them is on a slot's way to the sound (benchmarks/latency.md).
+    """
 
     ahead: float
     device: float
     fade_to_bed: float
+    block: int
 
 
-LATENCIES = {"normal": Latency(0.5, 0.25, 0.15), "live": Latency(0.12, 0.06, 0.04)}
+LATENCIES = {"normal": Latency(0.5, 0.25, 0.15, 960), "live": Latency(0.09, 0.06, 0.025, 256)}
 
 
 class SharedState:
@@ -45,6 +52,7 @@ class SharedState:
     def __init__(self, config: Config, sample_rate: int, parameters: int, say: Callable[[str], None]) -> None:
         """parameters: how many cells they need. say: told when there is no bed to begin with."""
         self.latency = LATENCIES[config.latency]
+        self.block = config.audio.block or self.latency.block
         self.channels = channels = config.audio.channels
         self.ring_frames = int(self.latency.ahead * sample_rate)
         self.ring_segment = Segment.create(Ring.nbytes(self.ring_frames, channels))

@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -61,9 +61,9 @@ def garbage() -> list[bytes]:
 class Daemon:
     """`ambientd run` to the clock, with a runtime folder and a log of its own."""
 
-    def __init__(self, folder: Path, sets: list[str]) -> None:
+    def __init__(self, folder: Path, sets: list[str], environment: Mapping[str, str] = os.environ) -> None:
         self.log = folder / "log"
-        self._environment = os.environ | {"XDG_RUNTIME_DIR": str(folder)}
+        self._environment = {**environment, "XDG_RUNTIME_DIR": str(folder)}
         words = ["audio.output=null", "osc.port=0", "osc.query_port=0", "osc.advertise=false", *sets]
         with self.log.open("wb") as log:
             command = [sys.executable, "-m", "ambientd", "run", "--set", *words]
