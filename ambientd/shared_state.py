@@ -31,7 +31,7 @@ class Latency:
     block: frames the player renders at a time, and the output takes; three of them are always under way.
 
     What the generator may be late by before the bed is heard is `ahead` without `fade_to_bed`, a block of its own
-    and one of the player's: live's is 45 ms. Each of them is on a slot's way to the sound (benchmarks/latency.md).
+    and one of the player's: live's is 59 ms. Each of them is on a slot's way to the sound (benchmarks/latency.md).
     """
 
     ahead: float
@@ -40,7 +40,7 @@ class Latency:
     block: int
 
 
-LATENCIES = {"normal": Latency(0.5, 0.25, 0.15, 960), "live": Latency(0.09, 0.06, 0.025, 256)}
+LATENCIES = {"normal": Latency(0.5, 0.25, 0.15, 960), "live": Latency(0.12, 0.06, 0.04, 256)}
 
 
 class SharedState:

@@ -157,7 +157,7 @@ def measure(output: str, latency: str, knobs: list[str], steps: int, sets: list[
         server = stack.enter_context(SERVERS[output](folder))
         clicks = click_delays(server)
         if "cc" in knobs and output != "jack":
-            server.env |= stack.enter_context(Jack(folder)).env
+            server.env |= stack.enter_context(Jack(folder, output)).env
         os.environ.update({key: value for key, value in server.env.items() if key.startswith("JACK")})
         daemon = start(server, latency, folder, sets)
         stack.callback(daemon.stop)

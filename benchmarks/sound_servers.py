@@ -71,8 +71,13 @@ class Server:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         for child in reversed(self._children):
-            child.kill()
-            child.wait()
+            # Asked first: a jackd that is killed keeps one of the machine's eight places for servers.
+            child.terminate()
+            try:
+                child.wait(15)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
 
     @classmethod
     def missing(cls) -> list[str]:
@@ -144,9 +149,11 @@ class Jack(Server):
     needs = ("jackd", "jack_lsp")
     period = 256
 
-    def __init__(self, folder: Path, number: int = 0) -> None:
+    def __init__(self, folder: Path, beside: str = "") -> None:
+        """beside: another server that this one serves MIDI for."""
         super().__init__(folder)
-        server = f"ambientd-bench-{os.getpid()}-{number}"
+        # A name is used again: one that was killed would keep its place among the eight for good.
+        server = f"ambientd-bench-{beside or self.name}"
         self.env |= {"JACK_DEFAULT_SERVER": server, "JACK_NO_START_SERVER": "1"}
         realtime = ["-R", "-P", "10"] if may_be_realtime() else ["--no-realtime"]
         driver = ["-d", "dummy", "-r", str(RATE), "-p", str(self.period)]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ambientd.audio.bed import Bed
-from ambientd.audio.chain import Chain, PlayerControl
+from ambientd.audio.chain import VOLUME_SLEW, Chain, PlayerControl
 from ambientd.audio.limiter import Limiter
 from ambientd.audio.source import Source
 from ambientd.ipc.memory import Segment
@@ -58,7 +58,7 @@ def test_volume_moves_in_a_slope_and_reaches_its_value():
     rig.play(0.2)
     rig.control[PlayerControl.VOLUME] = 0.2
     sound = rig.play(0.3)
-    assert np.abs(np.diff(sound)).max() < 0.5 / (0.05 * RATE) * 1.01
+    assert np.abs(np.diff(sound)).max() < 0.5 / (VOLUME_SLEW * RATE) * 1.01
     np.testing.assert_allclose(sound[-BLOCK:], 0.1, rtol=1e-6)
 
 
