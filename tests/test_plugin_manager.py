@@ -151,11 +151,11 @@ def test_a_replacement_that_fails_leaves_the_installed_plugin_in_place(tmp_path:
 
 
 def test_a_name_that_matches_nothing_is_answered_with_the_nearest_or_the_fault(tmp_path: Path) -> None:
-    plugins = discover(tmp_path, drift="raise RuntimeError('typing slip')")
+    plugins = discover(tmp_path, tangled="raise RuntimeError('typing slip')")
     with pytest.raises(PluginError, match=r"no mashup is called 'blnd'\. Did you mean 'blend'\?"):
         plugins.mashup("blnd")
-    with pytest.raises(PluginError, match="drift did not load: import failed, RuntimeError: typing slip"):
-        plugins.mashup("drift")
+    with pytest.raises(PluginError, match="tangled did not load: import failed, RuntimeError: typing slip"):
+        plugins.mashup("tangled")
     with pytest.raises(PluginError, match=r"There are: .*wav"):
         plugins.sink("zzz")
 

@@ -114,7 +114,7 @@ def check_device(config: Config, running: dict[str, Any] | None, report: Report)
         settings = {
             "device": "default" if audio.device is None else str(audio.device),
             "sample_rate": audio.sample_rate,
-            "block": audio.block,
+            "block": audio.block or LATENCIES[config.latency].block,
             "channels": audio.channels,
             "latency": LATENCIES[config.latency].device,
         }
