@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 import time
 from collections.abc import Callable
 from itertools import groupby
@@ -24,6 +25,8 @@ from ambientd.errors import AmbientdError
 PRICE_OF_GARBAGE = 10.0
 """Tokens for a packet that is not sound: a source of nothing else is soon not listened to."""
 LONGEST_FAULT = 200
+_OF_A_SLOT = re.compile(r"/ambientd/slot/[^/]{1,20}/(load|unload)")
+"""Who asks for these wants to know why not, also of a slot that there is not."""
 
 log = logging.getLogger(__name__)
 
@@ -124,6 +127,8 @@ class Reception:
             methods = self.space.find(address, arguments)
         except AmbientdError as fault:
             faults.append(fault)
+            if _OF_A_SLOT.fullmatch(address):
+                peer.tell("error", (address, str(fault)))
         for method in methods:
             try:
                 self._act(method, arguments, peer)

@@ -230,3 +230,5 @@ def test_models_come_and_go_and_whoever_asked_is_told(wire: Wire) -> None:
         wire.send("/ambientd/slot/2/load", *arguments)
         assert hear()[0] == "/ambientd/error"
     assert wire.ask("/ambientd/slot/2/load") == ["calm"]
+    wire.send("/ambientd/slot/99/load", "calm")
+    assert hear()[0] == "/ambientd/error"
