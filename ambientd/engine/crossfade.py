@@ -60,13 +60,6 @@ def clear(mix: Mix, place: int) -> None:
     mix.history[place] = place
 
 
-def unheard(mix: Mix, place: int) -> bool:
-    """Whether nothing is heard of the voice in `place`, and no other voice uses it."""
-    others = np.arange(len(mix.history)) != place
-    used = any(getattr(mix, name)[..., others, place].any() for name in PAIRS)
-    return not (mix.gains[place].any() or (mix.history[others] == place).any() or used)
-
-
 class Crossfade:
     """The mix over all places: the slots, and behind them the spare one."""
 

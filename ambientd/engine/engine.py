@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ambientd.arrays import Floats
 from ambientd.engine.bank import Bank
-from ambientd.engine.crossfade import Crossfade, unheard
+from ambientd.engine.crossfade import Crossfade
 from ambientd.engine.guidance import Guidance
 from ambientd.engine.kernels.packing import PackedNetwork
 from ambientd.engine.mix import effective, is_used, resting, validate
@@ -229,7 +229,7 @@ class Engine:
 
     def _dispensable(self, place: int) -> bool:
         """Whether nobody would miss its voice in the next block, neither an ear nor another voice."""
-        return self._bank.slots[place] is None or unheard(self._bank.ramp.end, place)
+        return self._bank.slots[place] is None or not is_used(self._bank.ramp.end, place, weights=True)
 
     def _settle(self, slot: int, voice: Voice | None, frames: int) -> None:
         self._bank.detach(slot)

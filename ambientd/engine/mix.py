@@ -164,12 +164,15 @@ def resting(mix: Mix) -> NDArray[np.bool_]:
     return np.asarray(~mix.morph.any(axis=1))
 
 
-def is_used(mix: Mix, slot: int) -> bool:
-    """Whether anybody is still to be computed with the voice in `slot`, or it is heard."""
-    matrices = np.concatenate((mix.logits[None], mix.conditioning))[:, :, slot]
-    matrices[:, slot] = 0
-    heard = np.delete(mix.history == slot, slot)
-    return bool(mix.gains[slot].any() or matrices.any() or heard.any())
+def is_used(mix: Mix, slot: int, weights: bool = False) -> bool:
+    """Whether the voice in `slot` is heard, or another one votes with it, hears it or is conditioned by it.
+
+    weights: or is made of its weights.
+    """
+    others = np.arange(len(mix.history)) != slot
+    pairs = (mix.logits, mix.conditioning, mix.morph) if weights else (mix.logits, mix.conditioning)
+    named = any(pair[..., others, slot].any() for pair in pairs)
+    return bool(mix.gains[slot].any() or (mix.history[others] == slot).any() or named)
 
 
 def least_missed(mix: Mix, present: NDArray[np.bool_]) -> int | None:
