@@ -68,38 +68,37 @@ class Pickup:
         return passed or abs(control - value) <= self._tolerance
 
 
-class Scale:
-    """The value moves at once, faster or slower than its control, so that both reach the end together."""
+class _Moved:
+    """The value moves whenever its control has moved, by where that was before."""
 
     def __init__(self) -> None:
         self._before: float | None = None
 
     def turned(self, control: float, value: float) -> float | None:
         before, self._before = self._before, control
-        if before is None or control == before:
-            return None
+        return None if before is None or control == before else self._follow(before, control, value)
+
+    def placed(self, control: float) -> None:
+        self._before = control
+
+    def _follow(self, before: float, control: float, value: float) -> float:
+        raise NotImplementedError
+
+
+class Scale(_Moved):
+    """The value moves at once, faster or slower than its control, so that both reach the end together."""
+
+    def _follow(self, before: float, control: float, value: float) -> float:
         slope = (1.0 - value) / (1.0 - before) if control > before else value / before
         # A value beyond the end that the control goes to stays there.
         return value + (control - before) * min(max(slope, 0.0), STEEPEST)
 
-    def placed(self, control: float) -> None:
-        self._before = control
 
-
-class Relative:
+class Relative(_Moved):
     """The value moves as far as its control does, wherever the two are."""
 
-    def __init__(self) -> None:
-        self._before: float | None = None
-
-    def turned(self, control: float, value: float) -> float | None:
-        before, self._before = self._before, control
-        if before is None or control == before:
-            return None
+    def _follow(self, before: float, control: float, value: float) -> float:
         return nudged(value, control - before)
-
-    def placed(self, control: float) -> None:
-        self._before = control
 
 
 def nudged(value: float, by: float) -> float:
