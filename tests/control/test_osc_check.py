@@ -125,18 +125,3 @@ def test_whatever_passes_the_parser_reads_without_tripping(datagram: bytes) -> N
     except Malformed:
         return
     OscPacket(datagram)
-
-
-@given(
-    st.sampled_from([message("/ambientd/volume", 0.5), bundle(message("/a", "text", b"blob", 3), bundle())]),
-    st.lists(st.tuples(st.integers(0, 70), st.integers(0, 255)), min_size=1, max_size=4),
-)
-def test_mutations_pass_only_as_something_readable(datagram: bytes, changes: list[tuple[int, int]]) -> None:
-    mutated = bytearray(datagram)
-    for at, byte in changes:
-        mutated[at % len(mutated)] = byte
-    try:
-        check(bytes(mutated))
-    except Malformed:
-        return
-    OscPacket(bytes(mutated))

@@ -66,7 +66,9 @@ def test_a_hostile_packet_changes_nothing(wire: Wire, packet: bytes) -> None:
 
 @settings(deadline=None, max_examples=400)
 @given(
-    st.sampled_from([nested(2, SOUND[0]), *SOUND]),
+    st.sampled_from(
+        [nested(2, SOUND[0]), nested(1, message("/a", "text", b"blob", 3)), nested(1, b"#bundle\0" + bytes(8)), *SOUND]
+    ),
     st.lists(st.tuples(st.integers(0, 80), st.integers(0, 255)), min_size=1, max_size=6),
 )
 def test_a_mutation_is_refused_or_reads_back(packet: bytes, changes: list[tuple[int, int]]) -> None:

@@ -142,7 +142,7 @@ def test_the_running_daemon_obeys_what_its_own_layout_sends(run: Callable[..., R
     knobs = {parameter.id: parameter for parameter in tree_of_status(status, ()).parameters}
     values = {row["id"]: row["value"] for row in status["parameters"]}
     untouched_by_presets = [id for id in knobs if id.rpartition("/")[2] in ("volume", "gain", "pan") or "weight" in id]
-    assert len(untouched_by_presets) > 10
+    assert len(untouched_by_presets) == 29
     for id in untouched_by_presets:
         assert knobs[id].normalise(values[id]) == pytest.approx(0.25), id
 
