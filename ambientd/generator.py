@@ -37,11 +37,15 @@ class Repertoire:
 
 def run(link: ParentLink) -> int:
     """The process's life, in order."""
-    from ambientd.engine.generator import Generator
     from ambientd.engine.generator_config import GeneratorConfig
+    from ambientd.engine.kernels.cache import is_empty
     from ambientd.engine.memory_limit import limit_memory
 
     config = GeneratorConfig.from_json(link.config)
+    if is_empty():
+        link.send({"event": "notice", "what": "compiles its kernels for this processor first, once; the bed plays"})
+    from ambientd.engine.generator import Generator
+
     limit_memory(config.memory_limit_mb)
     # The render thread wants the interpreter between two kernel calls only, but then at once.
     sys.setswitchinterval(0.0005)

@@ -307,3 +307,12 @@ def test_the_fast_recursion_is_the_truth():
         fast = np.empty(order, np.float32)
         assert kernel_levinson(r, fast, np.empty((2, order))) == pytest.approx(error)
         np.testing.assert_allclose(fast, taps, atol=1e-6)
+
+
+def test_a_first_start_knows_that_it_will_compile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ambientd.engine.kernels import cache
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache.is_empty()
+    next(tmp_path.glob("ambientd/kernels/*")).joinpath("render.nbi").touch()
+    assert not cache.is_empty()

@@ -49,8 +49,18 @@ def private_folder(path: Path) -> Path:
 def use_kernel_cache() -> Path:
     """Point Numba's cache at the folder of these sources and this processor."""
     import numba
-    from platformdirs import user_cache_path
 
-    folder = private_folder(private_folder(user_cache_path("ambientd") / "kernels") / sources_digest())
+    folder = _folder()
     numba.config.CACHE_DIR = str(folder)  # type: ignore[attr-defined]
     return folder
+
+
+def is_empty() -> bool:
+    """Whether nothing was compiled yet for these sources and this processor: the first start takes a minute."""
+    return not any(_folder().iterdir())
+
+
+def _folder() -> Path:
+    from platformdirs import user_cache_path
+
+    return private_folder(private_folder(user_cache_path("ambientd") / "kernels") / sources_digest())
