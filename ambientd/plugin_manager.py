@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pluggy
 from pydantic import BaseModel
 
-from ambientd import hookspecs
+from ambientd import hookspecs, plugin_permits
 from ambientd.errors import PluginError
 from ambientd.parameters import Parameter
 from ambientd.plugin import PROJECT, Mashup, Sink
@@ -46,6 +46,8 @@ class PluginState(Enum):
     """A file of the same name in the user's plugin folder is used instead."""
     UPDATE_REFUSED = "update refused"
     """Its file has changed, and what it holds now failed the rehearsal: the last good version plays."""
+    NOT_ALLOWED = "not allowed"
+    """An installation's AMBIENTD_PLUGINS does not name it."""
 
 
 @dataclass
@@ -182,6 +184,9 @@ class Plugins:
         plugin = Plugin(source.name, source.origin, source.place, PluginState.LOADED)
         self.found.append(plugin)
         try:
+            refusal = plugin_permits.refusal(source)
+            if refusal:
+                raise _Refused(PluginState.NOT_ALLOWED, refusal)
             hooks = _hooks_of(source)
             mashups = _registered(hooks.register_mashups, Mashup)
             sinks = _registered(hooks.register_sinks, Sink)

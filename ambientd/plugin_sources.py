@@ -28,12 +28,16 @@ IMPORT_SECONDS = 30
 
 @dataclass(frozen=True)
 class Source:
-    """A plugin that can be loaded. origin: one of the three above. place: its distribution, or the file."""
+    """A plugin that can be loaded. origin: one of the three above. place: its distribution, or the file.
+
+    text: the file's; an installed plugin has none.
+    """
 
     name: str
     origin: str
     place: str
     load: Callable[[], object]
+    text: str = ""
 
 
 def user_folder() -> Path:
@@ -79,7 +83,7 @@ def from_texts(texts: Mapping[str, str]) -> list[Source]:
 def from_text(path: str, text: str) -> Source:
     """One file's."""
     name = Path(path).stem
-    return Source(name, FOLDER, path, lambda: _module(name, path, text))
+    return Source(name, FOLDER, path, lambda: _module(name, path, text), text)
 
 
 def _of_entry(entry: EntryPoint) -> Source:

@@ -23,6 +23,7 @@ ROOMS: tuple[tuple[str, ...], ...] = (
     ("ambientd.engine", "ambientd.audio", "ambientd.control", "ambientd.midi"),
     ("ambientd.hookspecs",),
     ("ambientd.plugin_sources",),
+    ("ambientd.plugin_permits",),
     ("ambientd.plugin_manager",),
     (
         "ambientd.generator",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import click
@@ -222,3 +223,21 @@ def test_a_group_that_is_there_already_takes_in_a_plugin_s_commands(tmp_path: Pa
     for name in ("b_taken", "c_no_group", "d_same"):
         assert states(plugins)[name] is PluginState.NAME_TAKEN
     assert only(plugins, "b_taken").reason == "there already is a command called 'bench engine'"
+
+
+def test_an_installation_loads_only_what_it_was_set_up_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that is not named is not even imported; one that was changed since is another file."""
+    left = "raise SystemExit('it was imported')"
+    text = MASHUP.format(name="still")
+    monkeypatch.setenv("AMBIENTD_PLUGINS", f"free still={hashlib.sha256(text.encode()).hexdigest()}")
+    plugins = discover(tmp_path, still=text, free=MASHUP.format(name="free"), left=left, blend=left)
+    assert only(plugins, "left").state is PluginState.NOT_ALLOWED
+    assert {"still", "free", "blend"} <= set(plugins.mashups)
+    assert [plugin.state for plugin in plugins.found if plugin.name == "blend"] == [
+        PluginState.NOT_ALLOWED,
+        PluginState.LOADED,
+    ]
+    with pytest.raises(PluginError, match="SHA-256"):
+        plugins.update(str(tmp_path / "still.py"), text + "\n")
+    monkeypatch.setenv("AMBIENTD_PLUGINS", "")
+    assert {p.origin for p in Plugins.discover(tmp_path).found if p.hooks} == {"bundled"}

@@ -35,6 +35,11 @@ def bundled_folder() -> Path:
     return Path(str(resources.files("ambientd_models")))
 
 
+def bundled_judge(id: str) -> Path:
+    """Where the judge of a bundled model's album is, if there is one: a small model that only ever listens."""
+    return bundled_folder() / "judges" / f"{id}{SUFFIX}"
+
+
 def entries() -> list[Entry]:
     """Every checkpoint by id, sorted; the user's own shadow bundled ones."""
     found: dict[str, Entry] = {}

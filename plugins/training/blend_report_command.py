@@ -31,7 +31,7 @@ FAILED = 10
 @click.option("--mashup", default="blend", show_default=True, help="Any that knows a way from one voice to another.")
 @click.option("--set", "sets", cls=Several, metavar="KEY=VALUE...", help="The mashup's options, as in `render`.")
 @click.option("--judges", nargs=2, metavar="JUDGE_A JUDGE_B",
-              help="Models by id, or files.  [default: RUNS/A-judge, RUNS/B-judge]")  # fmt: skip
+              help="Models by id, or files.  [default: RUNS/ID-judge, or the bundled one]")  # fmt: skip
 @click.option("--runs", type=PATH, default=Path("runs"), show_default=True, help="Where run folders are kept.")
 @click.option("--points", type=click.IntRange(3, 101), default=9, show_default=True, help="Weights from 0 to 1.")
 @click.option("--seconds", type=click.FloatRange(1, 600), default=20.0, show_default=True, help="Of each take.")
@@ -58,7 +58,8 @@ def blend_report(
     The mashup plays at several weights; two judges, models of the same albums that do not play, say how many bits per
     sample they need for what they hear. It is a blend where that follows the weight, and where nothing on the way is
     music that neither knows. A judge is trained on one album by
-    `ambientd train --exp ID-judge --dataset CHUNKS --dim 128 --plain`, ID being the model's.
+    `ambientd train --exp ID-judge --dataset CHUNKS --dim 128 --plain`, ID being the model's; those of the bundled
+    models are bundled.
 
     Exit status: 0 both tests passed, 10 one did not, any other: it could not be measured.
     """
@@ -89,16 +90,23 @@ def blend_report(
 
 
 def _trained(players: tuple[Checkpoint, Checkpoint], runs: Path) -> tuple[Path, Path]:
-    """The judges that were trained here, by the runs' names."""
-    files = [runs / f"{player.id}-judge" / "checkpoints" / "best.safetensors" for player in players]
-    for player, file in zip(players, files, strict=True):
-        if not file.is_file():
-            train = f"ambientd train --exp {player.id}-judge --dataset CHUNKS --dim 128 --plain --listen 0"
-            raise JudgeError(
-                f"there is no judge of {player.id}'s album: {file} does not exist",
-                f"Train one on that album, `{train}`, or name two with --judges",
-            )
-    return files[0], files[1]
+    """The judge of each player's album: the one trained here, by the run's name, or else the bundled one."""
+    a, b = (_judge_of(player.id, runs) for player in players)
+    return a, b
+
+
+def _judge_of(id: str, runs: Path) -> Path:
+    from ambientd.samplernn.library import bundled_judge
+
+    trained = runs / f"{id}-judge" / "checkpoints" / "best.safetensors"
+    for file in (trained, bundled_judge(id)):
+        if file.is_file():
+            return file
+    train = f"ambientd train --exp {id}-judge --dataset CHUNKS --dim 128 --plain --listen 0"
+    raise JudgeError(
+        f"there is no judge of {id}'s album: {trained} does not exist",
+        f"Train one on that album, `{train}`, or name two with --judges",
+    )
 
 
 def _measure(sweep: Sweep, points: int, players: tuple[Checkpoint, Checkpoint], judges: Judges) -> Report:
