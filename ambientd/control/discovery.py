@@ -5,8 +5,10 @@ Clients browse for `_osc._udp`, `_osc._tcp` and `_oscjson._tcp`. What listens on
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import socket
+import sys
 import threading
 from typing import Any
 
@@ -51,6 +53,8 @@ class Advert:
 
         everywhere = is_everywhere(self._host)
         network = Zeroconf(interfaces=InterfaceChoice.All if everywhere else [self._host])
+        if is_loopback(self._host):
+            _keep_to_loopback(network)
         try:
             for kind, port in self._services.items():
                 if self._closing.is_set():
@@ -74,6 +78,15 @@ class Advert:
             properties={"txtvers": "1"},
             server=f"ambientd-{machine}.local.",
         )
+
+
+def _keep_to_loopback(network: Any) -> None:
+    """The library asks one interface but listens at port 5353 of all, to whoever sends there. Linux can narrow that."""
+    if sys.platform == "linux":
+        for reader in network.engine.readers:
+            with contextlib.suppress(OSError):  # a kernel before 5.7, where only root may
+                found = reader.transport.get_extra_info("socket")
+                found.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo\0")
 
 
 def _addresses() -> list[str]:
