@@ -66,7 +66,8 @@ class Running:
                 return status
             assert self.process.poll() is None, self.process.stderr.read()
             time.sleep(0.05)
-        raise AssertionError(f"not within {seconds} s: {status}")
+        known = {key: value for key, value in (status or {}).items() if key not in ("parameters", "plugins")}
+        raise AssertionError(f"not within {seconds} s: {known}")
 
     def said(self, text):
         """Wait for a line on the daemon's stderr."""

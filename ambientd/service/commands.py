@@ -27,9 +27,13 @@ def service() -> None:
 @click.argument("config", required=False, type=click.Path(path_type=Path))
 @as_system
 @click.option("--as", "user", metavar="USER", help="Whom the machine's service runs as.  [default: one made for it]")
+@click.option("--plugin", "plugins", metavar="NAME", multiple=True,
+              help="Of yours, as it is now, that it may load. Again for each.  [default: the bundled ones alone]")  # fmt: skip
 @click.option("--print", "only_print", is_flag=True, help="Print the file instead.")
 @click.option("--no-start", is_flag=True, help="Begin with the next start of the machine.")
-def install(config: Path | None, system: bool, user: str | None, only_print: bool, no_start: bool) -> None:
+def install(
+    config: Path | None, system: bool, user: str | None, plugins: tuple[str, ...], only_print: bool, no_start: bool
+) -> None:
     """Write the unit (macOS: the launchd agent), and start it.
 
     CONFIG is what `ambientd run` plays; it has to be right.
@@ -45,7 +49,7 @@ def install(config: Path | None, system: bool, user: str | None, only_print: boo
         load(config)
     if user:
         check_user(user)
-    text = there.text(config, user)
+    text = there.text(config, user, _permits(plugins))
     if only_print:
         click.echo(text, nl=False)
         return
@@ -82,3 +86,17 @@ def uninstall(system: bool) -> None:
     there = Service(system)
     there.uninstall()
     click.echo(f"{there.path} is gone.")
+
+
+def _permits(names: tuple[str, ...]) -> str:
+    """The plugins of these names, files as they are now. Raises UsageError where one is not there."""
+    from ambientd.errors import UsageError
+    from ambientd.plugin_permits import permits
+    from ambientd.plugin_sources import BUNDLED, from_texts, installed, plugin_files, user_folder
+
+    sources = [source for source in installed() if source.origin != BUNDLED]
+    there = {source.name: source for source in (*sources, *from_texts(plugin_files(user_folder())))}
+    for name in names:
+        if name not in there:
+            raise UsageError(f"no plugin of yours is called {name!r}", f"There are: {', '.join(there) or 'none'}")
+    return permits(there[name] for name in names)

@@ -37,13 +37,16 @@ class Service:
         self.name = LABEL if self.launchd else f"{NAME}.service"
         self.path = _folder(system, self.launchd) / (f"{LABEL}.plist" if self.launchd else self.name)
 
-    def text(self, config: Path | None, user: str | None) -> str:
-        """The file's. config: what `ambientd run` is given. user: whom the system's service runs as."""
+    def text(self, config: Path | None, user: str | None, plugins: str = "") -> str:
+        """The file's. config: what `ambientd run` is given. user: whom the system's service runs as.
+
+        plugins: which may be loaded beside the bundled ones, as `plugin_permits.permits` writes it.
+        """
         # -P: what lies in the folder that it starts in is not to be imported.
         command = [sys.executable, "-P", "-m", NAME, "run", *([str(config.resolve())] if config else [])]
         if self.launchd:
-            return launchd_plist(command, Path.home() / "Library" / "Logs" / f"{NAME}.log")
-        return system_unit(command, user) if self.system else user_unit(command)
+            return launchd_plist(command, plugins, Path.home() / "Library" / "Logs" / f"{NAME}.log")
+        return system_unit(command, plugins, user) if self.system else user_unit(command, plugins)
 
     def install(self, text: str, start: bool) -> None:
         """Write the file and have it taken up. Raises DaemonError; then what was written stays, to be looked at."""

@@ -6,6 +6,8 @@ import plistlib
 from collections.abc import Sequence
 from pathlib import Path
 
+from ambientd import plugin_permits
+
 NAME = "ambientd"
 LABEL = "org.ambientd"
 """launchd's name of it."""
@@ -67,24 +69,25 @@ RemoveIPC=yes
 """
 
 
-def user_unit(command: Sequence[str]) -> str:
-    """For the user's own systemd. command: the program and its words, absolute paths."""
+def user_unit(command: Sequence[str], plugins: str) -> str:
+    """For the user's own systemd. command: the program and its words, absolute paths. plugins: see `plugin_permits`."""
     # Of the sound servers those that are not there are not waited for.
     after = "pipewire-pulse.service pipewire.service pulseaudio.service"
-    return _unit(command, after, COMMON, "default.target")
+    return _unit(command, after, _allowing(plugins) + COMMON, "default.target")
 
 
-def system_unit(command: Sequence[str], user: str | None = None) -> str:
+def system_unit(command: Sequence[str], plugins: str, user: str | None = None) -> str:
     """For the machine's systemd. user: who it runs as; None: one that exists only while it runs, and owns nothing."""
     who = f"User={user}\n" if user else f"User={NAME}\nDynamicUser=yes\n"
-    return _unit(command, "sound.target network.target", who + COMMON + SYSTEM, "multi-user.target")
+    return _unit(command, "sound.target network.target", who + _allowing(plugins) + COMMON + SYSTEM, "multi-user.target")
 
 
-def launchd_plist(command: Sequence[str], log: Path) -> str:
+def launchd_plist(command: Sequence[str], plugins: str, log: Path) -> str:
     """For macOS, of the user. launchd starts it again whenever it ends; it has no watchdog. log: of its lines."""
     entries = {
         "Label": LABEL,
         "ProgramArguments": list(command),
+        "EnvironmentVariables": {plugin_permits.VARIABLE: plugins},
         "RunAtLoad": True,
         "KeepAlive": True,
         "ProcessType": "Interactive",  # else macOS slows it down, and lets its timers drift
@@ -93,6 +96,11 @@ def launchd_plist(command: Sequence[str], log: Path) -> str:
         "StandardErrorPath": str(log),
     }
     return plistlib.dumps(entries, sort_keys=False).decode()
+
+
+def _allowing(plugins: str) -> str:
+    """Nobody watches: what is dropped into the plugin folder later is not loaded."""
+    return f"Environment={_quoted(f'{plugin_permits.VARIABLE}={plugins}')}\n"
 
 
 def _unit(command: Sequence[str], after: str, service: str, target: str) -> str:

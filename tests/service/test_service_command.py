@@ -1,5 +1,6 @@
 """`ambientd service`, with a `systemctl` that notes what it is asked: there is no systemd to ask in a container."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -62,11 +63,21 @@ def test_status_tells_and_its_exit_code_too(service):
     assert service("status", STATE="failed").returncode == 3
 
 
+def test_the_service_loads_only_the_plugins_it_was_told_of(service, tmp_path):
+    assert 'Environment="AMBIENTD_PLUGINS="\n' in service("install", "--print").stdout
+    folder = tmp_path / "config" / "ambientd" / "plugins"
+    folder.mkdir(parents=True)
+    (folder / "tide.py").write_text("raise SystemExit('installing a service imports no plugin of it')")
+    pin = hashlib.sha256((folder / "tide.py").read_bytes()).hexdigest()
+    assert f'Environment="AMBIENTD_PLUGINS=tide={pin}"\n' in service("install", "--plugin", "tide", "--print").stdout
+
+
 @pytest.mark.parametrize(
     ("words", "said", "code"),
     [
         (["install", "nowhere.toml"], "cannot be read", 3),
         (["install", "--as", "somebody"], "--as is for --system", 2),
+        (["install", "--plugin", "tide"], "no plugin of yours is called 'tide'", 2),
         (["install", "--system", "--as", "root"], "needs no root", 2),
         (["install", "--system", "--as", "no-such-user"], "there is no user", 2),
     ],

@@ -12,6 +12,7 @@ import pytest
 from ambientd.service import units
 
 COMMAND = [sys.executable, "-P", "-m", "ambientd", "run", "/etc/a $HOME 100%.toml"]
+PLUGINS = "tide free=abc"
 needs_systemd = pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd is not installed")
 
 
@@ -24,9 +25,9 @@ def analyze(path, *words):
 @pytest.mark.parametrize(
     ("scope", "text"),
     [
-        ("--user", units.user_unit(COMMAND)),
-        ("--system", units.system_unit(COMMAND)),
-        ("--system", units.system_unit(COMMAND, "daemon")),
+        ("--user", units.user_unit(COMMAND, PLUGINS)),
+        ("--system", units.system_unit(COMMAND, PLUGINS)),
+        ("--system", units.system_unit(COMMAND, PLUGINS, "daemon")),
     ],
     ids=["user", "system", "system as somebody"],
 )
@@ -42,19 +43,20 @@ def test_systemd_finds_no_fault(tmp_path, scope, text):
 @needs_systemd
 def test_the_system_service_is_little_exposed(tmp_path):
     path = tmp_path / "ambientd.service"
-    path.write_text(units.system_unit(COMMAND))
+    path.write_text(units.system_unit(COMMAND, PLUGINS))
     done = analyze(path, "security", "--offline=true", "--threshold=30", "--no-pager")
     assert done.returncode == 0, done.stdout[-300:]
 
 
 def test_a_command_is_quoted_as_systemd_reads_it():
-    unit = units.user_unit(["/usr/bin/python", 'a "b" \\'])
+    unit = units.user_unit(["/usr/bin/python", 'a "b" \\'], PLUGINS)
     assert 'ExecStart="/usr/bin/python" "a \\"b\\" \\\\"\n' in unit
-    assert '"/etc/a $$HOME 100%%.toml"\n' in units.user_unit(COMMAND)
+    assert '"/etc/a $$HOME 100%%.toml"\n' in units.user_unit(COMMAND, PLUGINS)
 
 
 def test_the_plist_is_one():
-    found = plistlib.loads(units.launchd_plist(COMMAND, Path("/tmp/log")).encode())
+    found = plistlib.loads(units.launchd_plist(COMMAND, PLUGINS, Path("/tmp/log")).encode())
     assert found["ProgramArguments"] == COMMAND
     assert found["KeepAlive"] is True
+    assert found["EnvironmentVariables"] == {"AMBIENTD_PLUGINS": PLUGINS}
     assert found["StandardErrorPath"] == "/tmp/log"
