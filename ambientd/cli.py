@@ -12,6 +12,7 @@ import click
 
 from ambientd import __version__
 from ambientd.errors import AmbientdError
+from ambientd.lifecycle.commands import reload_configuration
 from ambientd.midi_commands import midi
 from ambientd.options import Several
 from ambientd.presets.commands import dayparts, preset
@@ -74,17 +75,28 @@ def main() -> None:
 @click.option("--set", "sets", cls=Several, metavar="KEY=VALUE...", help="Change the configuration: osc.port=7771")
 @click.option("--controller", "names", cls=Several, metavar="NAME...", help="MIDI controllers: midimix, or a file.")
 @click.option("--reload", is_flag=True, help="Take in plugin files that change meanwhile, each tried aside first.")
-def run(config: Path | None, sets: tuple[str, ...], names: tuple[str, ...], reload: bool) -> None:
+@click.option("--restore", is_flag=True, help="Begin at the last state, if it was played with this configuration.")
+@click.option("--keep-alive", is_flag=True, help="Start it again, at its last state, when it dies or hangs.")
+def run(
+    config: Path | None, sets: tuple[str, ...], names: tuple[str, ...], reload: bool, restore: bool, keep_alive: bool
+) -> None:
     """Play, until Ctrl-C.
 
-    CONFIG is a TOML file; without one the defaults play the library's first models.
+    CONFIG is a TOML file; without one the defaults play the library's first models. SIGHUP reads it again, as
+    `ambientd reload` does.
     """
-    from ambientd.config import load
-    from ambientd.daemon import Daemon
+    if keep_alive:
+        from ambientd.lifecycle.keep_alive import KeepAlive, command
 
-    settings = load(config, (*sets, *["reload=true"] * reload))
-    settings.midi.controllers += names
-    sys.exit(Daemon(settings, _say).run())
+        sys.exit(KeepAlive(command(config, sets, names, reload), _say).run())
+    from ambientd.daemon import Daemon
+    from ambientd.lifecycle.source import Source
+
+    source = Source(config, (*sets, *["reload=true"] * reload), names)
+    sys.exit(Daemon(source, _say, restore).run())
+
+
+main.add_command(reload_configuration, "reload")
 
 
 @main.command()
@@ -244,7 +256,8 @@ def _commands() -> Commands:
 
 
 def _say(line: str) -> None:
-    click.echo(line, err=True)
+    with contextlib.suppress(OSError):  # the music outlives its terminal, and its log
+        click.echo(line, err=True)
 
 
 def _show(rows: list[dict[str, Any]], columns: tuple[str, ...], as_json: bool) -> None:

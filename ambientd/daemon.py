@@ -10,26 +10,32 @@ import os
 import selectors
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from ambientd import __version__
-from ambientd import config as configuration
 from ambientd.audio.chain import PlayerControl
 from ambientd.audio.device import DEFAULT, NULL
 from ambientd.audio.player import MODULE as PLAYER
 from ambientd.audio.player import PlayerConfig, PlayerStatus
-from ambientd.config import Config
+from ambientd.config import Osc
 from ambientd.control.osc import OscServer
 from ambientd.control.osc_commands import commands
 from ambientd.control.osc_methods import AddressSpace
 from ambientd.engine.generator_config import MODULE as GENERATOR
 from ambientd.engine.generator_config import GeneratorConfig, GeneratorStatus, MashupState, SlotConfig
 from ambientd.engine.journal_files import new_log
-from ambientd.errors import UsageError
+from ambientd.errors import AmbientdError, UsageError
 from ambientd.ipc.child import Child, Message
 from ambientd.ipc.runtime import status_socket_path
 from ambientd.ipc.transport import Transport
+from ambientd.lifecycle.ending import Terminal, end_for_sure, stop_all
+from ambientd.lifecycle.keeper import StateKeeper
+from ambientd.lifecycle.reconfigure import SEED_STRIDE, check_sinks, reload
+from ambientd.lifecycle.restore import last_state, restore, slots_to_begin_with, snapshot
+from ambientd.lifecycle.source import Source
+from ambientd.lifecycle.state import StateFile
 from ambientd.live_slots import LiveSlots, Tell
 from ambientd.mashup_desk import MashupDesk
 from ambientd.mashup_record import LiveState
@@ -42,15 +48,12 @@ from ambientd.presets.runner import DayParts
 from ambientd.service.notify import ServiceManager
 from ambientd.shared_state import SharedState
 from ambientd.sink_threads import SinkThread
-from ambientd.slots import find_slots
 from ambientd.status_socket import StatusSocket
 from ambientd.supervised import ProcessState, Supervised
 
 TICK_SECONDS = 0.05
 STOP_FADE_SECONDS = 1.0
 PLAY_FADE_SECONDS = 2.0
-SEED_STRIDE = 1_000_003
-"""Added to the seeds with each restart of the generator."""
 SPARE_CELLS = 512
 """For parameters that plugins bring while the music plays."""
 DEVICE_ATTEMPTS = 3
@@ -60,16 +63,24 @@ DEVICE_ATTEMPTS = 3
 class Daemon:
     """Rooms start in order and stop in reverse. say: prints a line for the person who started it."""
 
-    def __init__(self, config: Config, say: Callable[[str], None]) -> None:
-        self.config, self._say = config, say
+    def __init__(self, source: Source, say: Callable[[str], None], resume: bool = False) -> None:
+        """source: of the configuration, which `ambientd reload` reads again. resume: begin at the last state."""
+        config = source.load()
+        self.config, self.source, self._say = config, source, say
+        self.fingerprint = source.fingerprint(config)
         self.plugins = Plugins.discover()
-        self.slots = LiveSlots(find_slots(config, say), config, self._tell_generator)
+        self.socket = StatusSocket(status_socket_path(), {"status": lambda _: self.status(), "reload": self.reload})
+        states = StateFile()
+        state = last_state(states, self.fingerprint, say) if resume else None
+        self.slots = LiveSlots(slots_to_begin_with(config, state, say), config, self._tell_generator)
         self.sample_rate = self.slots.sample_rate
         self.output: Message = {}
         self.shed: list[str] = []
         """What the generator does without because the machine is too slow for it."""
         self.mashups = MashupDesk(config, self.plugins, self._tell_generator, say)
-        self._sink_configs = self._check_sinks()
+        self.sink_configs = check_sinks(self.plugins, config, "the configuration")
+        self.sink_rate = 0
+        """Hz; 0 until the sinks have started."""
         self._started = time.monotonic()
         self._rest_at: float | None = None
         self._selector = selectors.DefaultSelector()
@@ -83,13 +94,15 @@ class Daemon:
         self.parameters.listen(self._parameter_changed)
         self.presets = PresetDesk(self)
         self.day_parts = DayParts(config.dayparts.expanduser(), self.presets, say) if config.dayparts else None
-        self.socket = StatusSocket(status_socket_path(), self.status)
         self.osc = OscServer(config.osc, self) if config.osc.enabled else None
         self.midi = self._make_midi()
         self.player = self._make_player()
         self.generator = self._make_generator()
         self.reloader = self.mashups.reloader(user_folder()) if config.reload else None
         self.sinks: list[SinkThread] = []
+        if state:
+            restore(self, state, say)
+        self.keeper = StateKeeper(states, lambda: snapshot(self, self.fingerprint), say)
 
     def run(self) -> int:
         """Play until SIGINT or SIGTERM; returns the exit code."""
@@ -99,8 +112,7 @@ class Daemon:
         self.generator.start()
         self._selector.register(self.socket, selectors.EVENT_READ, self.socket.answer)
         if self.osc:
-            self._selector.register(self.osc, selectors.EVENT_READ, self.osc.handle_ready)
-            self.osc.advertise()
+            self._start_osc(self.osc)
         self.midi.start()
         try:
             while self._rest_at is None or not self._rested():
@@ -121,6 +133,8 @@ class Daemon:
             self._generator_said(event)
         self.midi.turn()
         self._manager.delivered(self.shared.player[PlayerStatus.FRAMES])
+        if self.output:  # there is something to be remembered once it is heard
+            self.keeper.turn()
         self.player.watch()
         self.generator.watch()
         if self.reloader:
@@ -179,6 +193,39 @@ class Daemon:
     def status(self) -> dict[str, Any]:
         """`info` and every parameter, for whoever asks on this machine: no datagram holds so much."""
         return self.info() | {"parameters": self.parameters.describe()}
+
+    # What `ambientd reload` may change; see lifecycle.reconfigure.
+
+    def reload(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Read the configuration again, or another file. Raises AmbientdError, with nothing changed."""
+        path = request.get("config")
+        return reload(self, self.source.at(Path(path)) if isinstance(path, str) else self.source, self._say)
+
+    def change_osc(self, config: Osc) -> None:
+        """Another server in place of the present one. Raises DaemonError, with none left, for a port that is taken."""
+        if self.osc:
+            self._selector.unregister(self.osc)
+            self.osc.close()
+        self.osc = None
+        if config.enabled:
+            self.osc = OscServer(config, self)
+            self._start_osc(self.osc)
+
+    def change_midi(self) -> None:
+        """Another room, by the present configuration."""
+        self.midi.close()
+        self.midi = self._make_midi()
+        self.midi.start()
+
+    def change_day_parts(self, day_parts: DayParts | None) -> None:
+        """None: no more of them."""
+        self.day_parts = day_parts
+        self._set_volume()
+
+    def make_sink(self, name: str, section: Any) -> SinkThread:
+        """One that plays what is heard from now on. Raises whatever its plugin does."""
+        sink = self.plugins.sink(name)(section, self.sink_rate, self.config.audio.channels)
+        return SinkThread(sink, self.shared.tap_reader(), self._say)
 
     def play(self, fade: float | None = None) -> None:
         """Fade in over `fade` seconds."""
@@ -264,17 +311,6 @@ class Daemon:
         self.shared.control[PlayerControl.PLAYING] = float(playing)
 
     # Starting
-
-    def _check_sinks(self) -> list[tuple[str, Any]]:
-        return [
-            (
-                sink.name,
-                configuration.validate(
-                    self.plugins.sink(sink.name).Config, sink.options, "the configuration", f"sinks.{index}"
-                ),
-            )
-            for index, sink in enumerate(self.config.sinks)
-        ]
 
     def _make_parameters(self, knobs: list[Parameter]) -> ParameterTable:
         """The table, at the values that the configuration asks for."""
@@ -389,12 +425,15 @@ class Daemon:
         )
         return Child.spawn(GENERATOR, config.to_json(), config.fds)
 
+    def _start_osc(self, osc: OscServer) -> None:
+        self._selector.register(osc, selectors.EVENT_READ, osc.handle_ready)
+        osc.advertise()
+
     def _start_sinks(self, sample_rate: int) -> None:
         """Once the player has said which rate the output really has."""
-        channels = self.config.audio.channels
-        for name, section in self._sink_configs:
-            sink = self.plugins.sink(name)(section, sample_rate, channels)
-            self.sinks.append(SinkThread(sink, self.shared.tap_reader(), self._say))
+        stop_all(self.sinks)
+        self.sink_rate = sample_rate
+        self.sinks = [self.make_sink(name, section) for name, section in self.sink_configs]
 
     def _announce(self) -> None:
         self._say(f"ambientd {__version__}")
@@ -417,8 +456,9 @@ class Daemon:
             self.output = {k: v for k, v in event.items() if k != "event"}
             if event.get("notice"):
                 self._say(f"{event['notice']} Playing to a clock instead; sinks and OSC work.")
-            if first:
+            if event["sample_rate"] != self.sink_rate:
                 self._start_sinks(event["sample_rate"])
+            if first:
                 self._say(f"  output   {event['output']}, {event['sample_rate']} Hz")
         elif event["event"] == "failed":
             self._say(f"player: {event['what']}. {event['remedy']}")
@@ -469,21 +509,33 @@ class Daemon:
         os.set_blocking(reader, False)
         os.set_blocking(writer, False)
         signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-        for number in (signal.SIGINT, signal.SIGTERM):
+        self._terminal = Terminal()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, lambda *_: None)
         self._selector.register(reader, selectors.EVENT_READ, lambda: self._signalled(os.read(reader, 64)))
 
     def _signalled(self, numbers: bytes) -> None:
-        if not {signal.SIGINT, signal.SIGTERM}.intersection(numbers):
+        ending = {signal.SIGINT, signal.SIGTERM} | ({signal.SIGHUP} if self._terminal.closed else set())
+        if not ending.intersection(numbers):
+            if signal.SIGHUP in numbers:
+                self._hung_up()
             return
         now = time.monotonic()
         if self._rest_at is not None:
             self._rest_at = now  # asked twice: no fade
             return
+        end_for_sure()
+        self.keeper.end()
         self._say("fading out")
         self._manager.stopping()
         self._fade_to(0, STOP_FADE_SECONDS)
         self._rest_at = now + STOP_FADE_SECONDS + self.shared.latency.device + 2 * TICK_SECONDS
+
+    def _hung_up(self) -> None:
+        try:
+            self.reload({})
+        except AmbientdError as error:
+            self._say(f"reload refused: {error}")
 
     def _rested(self) -> bool:
         assert self._rest_at is not None
@@ -493,15 +545,15 @@ class Daemon:
     def _stop(self) -> None:
         if self.reloader:
             self.reloader.close()
-        for sink in self.sinks:
-            sink.stop()
+        stop_all(self.sinks)
         self.generator.stop()
         self.player.stop()
         self.midi.close()
-        if self.osc:
-            self.osc.close()
+        self.keeper.close()
         self.socket.close()
         self._manager.close()
+        if self.osc:
+            self.osc.close()
 
 
 def _tell_nobody(address: str, values: tuple[Any, ...]) -> None:

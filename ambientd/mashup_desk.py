@@ -16,7 +16,7 @@ from ambientd.ipc.values import Values
 from ambientd.mashup_record import LiveState, MashupRecord
 from ambientd.parameters import Parameter, ParameterTable, RejectedValue, mashup_parameters
 from ambientd.plugin_manager import Plugin, Plugins, PluginState
-from ambientd.reload import Reloader
+from ambientd.plugin_reload import Reloader
 
 DEFAULT = configuration.Mashup().name
 
@@ -62,6 +62,17 @@ class MashupDesk:
         self._record.select(name)
         self._point()
         self._tell({"cmd": "select", "name": name, "options": self.options_of(name)})
+
+    def reconfigured(self, before: configuration.Mashup) -> None:
+        """The configuration asks for something else than `before`: what it has changed is changed, the rest stays."""
+        after = self._config.mashup
+        values = self._initial_values()
+        self._config.mashup = before
+        earlier = self._initial_values()
+        self._config.mashup = after
+        self._set(self._table, {id: value for id, value in values.items() if earlier.get(id) != value})
+        if after.name != before.name or after.name == self.selected:
+            self.select(after.name)
 
     def for_new_generator(self, status: Values) -> str:
         """The mashup it shall begin with; empty for none. status: `GeneratorStatus` cells, which begin at zero."""

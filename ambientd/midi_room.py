@@ -83,8 +83,15 @@ class MidiRoom:
             self._process.start()
             self._register()
 
+    def check(self, config: Midi) -> None:
+        """Raises ConfigError when a mapping file that another configuration names is wrong."""
+        _Files([files.find(name) for name in config.controllers], self._addresses)
+
     def close(self) -> None:
         self._process.stop()
+        self._register()
+        self._table.forget(self._parameter_changed)
+        self._table.forget(self._tree_changed)
 
     def turn(self) -> None:
         """Everything that is due: what the process said, its health, files that changed, lights, the clock."""

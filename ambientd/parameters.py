@@ -251,6 +251,11 @@ class ParameterTable:
         """Call `listener(parameter, value)` after each change, in the thread that made it."""
         self._listeners.append(listener)
 
+    def forget(self, listener: Listener | TreeListener) -> None:
+        """Call a listener no more, wherever it listens."""
+        self._listeners = [other for other in self._listeners if other != listener]
+        self._tree_listeners = [other for other in self._tree_listeners if other != listener]
+
     def _resolve(self, id: str) -> str:
         if id in self._parameters:
             return id

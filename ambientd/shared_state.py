@@ -51,12 +51,11 @@ class SharedState:
 
     def __init__(self, config: Config, sample_rate: int, parameters: int, say: Callable[[str], None]) -> None:
         """parameters: how many cells they need. say: told when there is no bed to begin with."""
+        self.channels = channels = config.audio.channels
+        self._sample_rate = sample_rate
         self.latency = LATENCIES[config.latency]
         self.block = config.audio.block or self.latency.block
-        self.channels = channels = config.audio.channels
-        self.ring_frames = int(self.latency.ahead * sample_rate)
-        self.ring_segment = Segment.create(Ring.nbytes(self.ring_frames, channels))
-        self.ring = Ring(self.ring_segment, self.ring_frames, channels)
+        self._make_ring(int(self.latency.ahead * sample_rate))
         self.bed_frames = int(BED_SECONDS * sample_rate)
         self.bed_segment = Segment.create(Bed.nbytes(self.bed_frames, channels))
         load_first_bed(Bed(self.bed_segment, self.bed_frames, channels, sample_rate), say)
@@ -68,6 +67,22 @@ class SharedState:
         self.generator_segment, self.generator = _cells(len(GeneratorStatus))
         self.transport_segment = Segment.create(Transport.nbytes())
         self._earlier_players = dict.fromkeys(COUNTERS, 0.0)
+
+    def follow(self, config: Config) -> bool:
+        """Take over latency and block, for whoever starts from now on; whether there is another ring."""
+        self.latency = LATENCIES[config.latency]
+        self.block = config.audio.block or self.latency.block
+        frames = int(self.latency.ahead * self._sample_rate)
+        if frames == self.ring_frames:
+            return False
+        self.ring_segment.close()
+        self._make_ring(frames)
+        return True
+
+    def _make_ring(self, frames: int) -> None:
+        self.ring_frames = frames
+        self.ring_segment = Segment.create(Ring.nbytes(frames, self.channels))
+        self.ring = Ring(self.ring_segment, frames, self.channels)
 
     def tap_reader(self) -> TapReader:
         return TapReader(self.tap_segment, self.tap_frames, self.channels)

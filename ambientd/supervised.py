@@ -93,7 +93,7 @@ class Supervised:
     def _fault(self, now: float) -> str:
         assert self.child is not None
         if not self.child.alive:
-            return f"ended ({_cause(self.child.returncode)})"
+            return f"ended ({cause(self.child.returncode)})"
         if self.state is ProcessState.STARTING:
             return f"was not ready after {self._grace:g} s" if now - self._born > self._grace else ""
         progress = self._progress()
@@ -112,7 +112,8 @@ class Supervised:
         self._back_off = min(2 * self._back_off, MOST_BACK_OFF)
 
 
-def _cause(returncode: int | None) -> str:
+def cause(returncode: int | None) -> str:
+    """How a process ended, for people: "exit 3", "SIGKILL". None: it has not."""
     import signal
 
     if returncode is None or returncode >= 0:

@@ -33,7 +33,7 @@ class Running:
     def __init__(self, home, *sets, output="null", environment=None):
         self.home = home
         self.environment = (environment or dict(os.environ)) | {
-            f"XDG_{kind}_HOME": str(home / kind.lower()) for kind in ("DATA", "CONFIG")
+            f"XDG_{kind}_HOME": str(home / kind.lower()) for kind in ("DATA", "CONFIG", "STATE")
         }
         self.environment["XDG_RUNTIME_DIR"] = str(home)
         self.recording = home / "heard.wav"

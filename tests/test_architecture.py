@@ -38,7 +38,7 @@ ROOMS: tuple[tuple[str, ...], ...] = (
         "ambientd.status_socket",
         "ambientd.supervised",
     ),
-    ("ambientd.reload",),
+    ("ambientd.plugin_reload",),
     (
         "ambientd.live_slots",
         "ambientd.mashup_desk",
@@ -46,7 +46,7 @@ ROOMS: tuple[tuple[str, ...], ...] = (
         "ambientd.midi_commands",
         "ambientd.surfaces",
     ),
-    ("ambientd.readiness",),
+    ("ambientd.readiness", "ambientd.lifecycle"),
     ("ambientd.daemon",),
     ("ambientd.cli",),
     ("ambientd.__main__",),

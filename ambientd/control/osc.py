@@ -67,6 +67,7 @@ class OscServer:
         if self.query:
             self.query.close()
         self._listener.close()
+        self.reception.close()
         self._datagrams.close()
         self._selector.close()
 

@@ -54,7 +54,12 @@ class Reception:
         )
         self.space = AddressSpace(instrument.parameters, [*commands(instrument), subscribe])
         self.feedback = Feedback(self.space, instrument.info, clock)
-        instrument.parameters.listen(self.feedback.changed)
+        self._parameters = instrument.parameters
+        self._parameters.listen(self.feedback.changed)
+
+    def close(self) -> None:
+        """Hear no more of the parameters."""
+        self._parameters.forget(self.feedback.changed)
 
     @property
     def waiting(self) -> int:

@@ -17,11 +17,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import IO, Any, NoReturn
 
 from ambientd.errors import AmbientdError
+from ambientd.ipc.orphan import die_with_parent
 
 Message = dict[str, Any]
 
 MAX_PENDING = 1 << 20
 """Bytes kept for a reader that does not read; further messages are dropped and counted."""
+KILL_SECONDS = 1.0
+"""What a killed process is waited for. One that a driver holds back ends when the driver lets it go."""
 
 
 class Child:
@@ -103,10 +106,10 @@ class Child:
             self._process.stdin.close()
 
     def kill(self) -> None:
-        """End it now, even when it is stopped or hangs, and collect it."""
+        """End it now, even when it is stopped or hangs, and collect it; waits `KILL_SECONDS` at the most."""
         self.terminate()
         self._process.kill()
-        self._process.wait()
+        self.wait(KILL_SECONDS)
 
     def wait(self, timeout: float) -> bool:
         """True when the child was gone within `timeout` seconds."""
@@ -124,9 +127,13 @@ class Child:
 
 
 class ParentLink:
-    """The child's end. A thread reads it, and ends the whole process when the supervisor is gone."""
+    """The child's end. A thread reads it, and ends the whole process when the supervisor is gone.
+
+    Where the thread cannot, because the process is stopped or hangs, the kernel does: see `ipc.orphan`.
+    """
 
     def __init__(self, commands: IO[bytes], events_fd: int) -> None:
+        die_with_parent()
         self._commands = commands
         self._writer = _LineWriter(events_fd)
         self._lock = threading.Lock()

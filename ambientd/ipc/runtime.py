@@ -7,15 +7,24 @@ import os
 import socket
 import stat
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ambientd.errors import DaemonError
+from ambientd.errors import AmbientdError, DaemonError
 
 PATIENCE_SECONDS = 5.0
 LONGEST_ANSWER = 1 << 20
 LONGEST_PATH = 103
 """Bytes that macOS has for a Unix socket's path; Linux has four more."""
+
+
+class Refused(AmbientdError):
+    """The daemon said no, in the words and with the exit code of the error that it met."""
+
+    def __init__(self, answer: Mapping[str, Any]) -> None:
+        super().__init__(str(answer["error"]), str(answer.get("remedy", "")))
+        self.exit_code = int(answer["exit_code"])
 
 
 def runtime_folder() -> Path:
@@ -34,7 +43,7 @@ def runtime_folder() -> Path:
 
 
 def status_socket_path() -> Path:
-    """The Unix socket that gives one JSON line about the running daemon to whoever connects."""
+    """The Unix socket at which the running daemon answers one JSON line with another."""
     path = runtime_folder() / "status.sock"
     if len(os.fsencode(path)) > LONGEST_PATH:
         raise DaemonError(f"{path} is too long for a socket", "Set XDG_RUNTIME_DIR to a shorter folder")
@@ -43,11 +52,20 @@ def status_socket_path() -> Path:
 
 def ask_status(path: Path | None = None) -> dict[str, Any]:
     """What the running daemon says of itself. Raises DaemonError when there is none, or it does not answer."""
+    return ask({"ask": "status"}, path)
+
+
+def ask(request: Mapping[str, Any], path: Path | None = None, patience: float = PATIENCE_SECONDS) -> dict[str, Any]:
+    """The running daemon's answer to a request, see `ambientd.status_socket`; patience: seconds to wait for it.
+
+    Raises DaemonError when there is no daemon, or it does not answer; Refused with its reason when it says no.
+    """
     path = path or status_socket_path()
     with socket.socket(socket.AF_UNIX) as peer:
-        peer.settimeout(PATIENCE_SECONDS)
+        peer.settimeout(patience)
         try:
             peer.connect(str(path))
+            peer.sendall(json.dumps(request).encode() + b"\n")
             line = peer.makefile("rb").readline(LONGEST_ANSWER)
         except (FileNotFoundError, ConnectionRefusedError):
             raise DaemonError("ambientd is not running", "Start it with `ambientd run`") from None
@@ -59,4 +77,6 @@ def ask_status(path: Path | None = None) -> dict[str, Any]:
         answer = None
     if not isinstance(answer, dict):
         raise DaemonError(f"the daemon at {path} broke off its answer", "Ask again")
+    if "error" in answer:
+        raise Refused(answer)
     return answer

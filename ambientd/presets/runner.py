@@ -37,6 +37,8 @@ class DayParts:
         self.ceiling = VOLUME.high
         self.fault = ""
         """What is wrong with the file as it is now; the score as it was before stays in force."""
+        self.known = ""
+        """The part that was begun before this program was: see `mark`. Its preset is not recalled again."""
         self._signature = _signature(path)
         self._look_at = clock()
         self._glide: tuple[float, float, float, float] | None = None
@@ -51,6 +53,11 @@ class DayParts:
             "ceiling": round(self.ceiling, 4),
             "fault": self.fault,
         }
+
+    @property
+    def mark(self) -> str:
+        """The present part's own, another one for each time that it comes; empty before there is one."""
+        return f"{self.state.since.isoformat()} {self.state.preset or ''}" if self.state else ""
 
     def turn(self) -> bool:
         """Keep the time. Whether the ceiling has moved."""
@@ -72,7 +79,8 @@ class DayParts:
     def _begin(self, state: State, fade: float) -> None:
         self.state = state
         self._glide = (_position(self.ceiling), _position(state.ceiling), self._clock(), fade)
-        if state.preset is None:
+        known, self.known = self.known == self.mark, ""
+        if state.preset is None or known:
             return
         try:
             self._desk.recall(state.preset, fade)

@@ -34,6 +34,7 @@ def daemon_that_answers(answer: bytes) -> Iterator[None]:
         def answer_one() -> None:
             peer, _ = server.accept()
             with peer:
+                assert peer.makefile("rb").readline() == b'{"ask": "status"}\n'
                 peer.sendall(answer)
 
         thread = threading.Thread(target=answer_one)

@@ -112,8 +112,14 @@ def test_a_status_tells_the_tree(tree: Tree) -> None:
 
 def test_a_status_with_the_most_slots_arrives_whole(tmp_path: Path) -> None:
     parameters = ParameterTable(builtin_parameters(64)).describe()
-    listening = StatusSocket(tmp_path / "status.sock", lambda: {"parameters": parameters})
-    answering = Thread(target=lambda: (select([listening], [], [], 10), listening.answer()))
+    listening = StatusSocket(tmp_path / "status.sock", {"status": lambda request: {"parameters": parameters}})
+
+    def answer() -> None:
+        for _ in ("who connects", "what is asked"):
+            select([listening], [], [], 10)
+            listening.answer()
+
+    answering = Thread(target=answer)
     answering.start()
     try:
         assert ask_status(listening.path)["parameters"] == parameters
