@@ -30,13 +30,15 @@ def write_calm_model(path, level=0.2):
 class Running:
     """`ambientd run` in a home of its own."""
 
-    def __init__(self, home, *sets, output="null", environment=None):
+    def __init__(self, home, *sets, output="null", environment=None, words=()):
+        """words: of the command line, before --set."""
         self.home = home
         self.environment = (environment or dict(os.environ)) | {
             f"XDG_{kind}_HOME": str(home / kind.lower()) for kind in ("DATA", "CONFIG", "STATE")
         }
         self.environment["XDG_RUNTIME_DIR"] = str(home)
         self.recording = home / "heard.wav"
+        first = words
         words = [
             f"audio.output={output}",
             "osc.port=0",
@@ -45,7 +47,7 @@ class Running:
             f'sinks=[{{name="wav", path="{self.recording}", subtype="FLOAT"}}]',
         ]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "ambientd", "run", "--set", *words, *sets],
+            [sys.executable, "-m", "ambientd", "run", *first, "--set", *words, *sets],
             env=self.environment,
             stderr=subprocess.PIPE,
             text=True,

@@ -192,8 +192,8 @@ class Reconfiguration:
                 present[place].stop(SINK_SECONDS)
             coming: dict[int, SinkThread] = {}
             try:
-                for index, place in enumerate(kept):
-                    if place is None:
+                for index, staying in enumerate(kept):
+                    if staying is None:
                         coming[index] = daemon.make_sink(*self._sinks[index])
             except Exception as error:
                 stop_all(list(coming.values()))
