@@ -30,8 +30,8 @@ def write_calm_model(path, level=0.2):
 class Running:
     """`ambientd run` in a home of its own."""
 
-    def __init__(self, home, *sets, output="null", environment=None, words=()):
-        """words: of the command line, before --set."""
+    def __init__(self, home, *sets, output="null", environment=None, words=(), recorded=True):
+        """words: of the command line, before --set. recorded: with the sink that `recorded` reads."""
         self.home = home
         self.environment = (environment or dict(os.environ)) | {
             f"XDG_{kind}_HOME": str(home / kind.lower()) for kind in ("DATA", "CONFIG", "STATE")
@@ -44,7 +44,7 @@ class Running:
             "osc.port=0",
             "osc.query_port=0",
             "osc.advertise=false",
-            f'sinks=[{{name="wav", path="{self.recording}", subtype="FLOAT"}}]',
+            *([f'sinks=[{{name="wav", path="{self.recording}", subtype="FLOAT"}}]'] if recorded else []),
         ]
         self.process = subprocess.Popen(
             [sys.executable, "-m", "ambientd", "run", *first, "--set", *words, *sets],

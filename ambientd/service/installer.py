@@ -43,7 +43,7 @@ class Service:
         plugins: which may be loaded beside the bundled ones, as `plugin_permits.permits` writes it.
         """
         # -P: what lies in the folder that it starts in is not to be imported.
-        command = [sys.executable, "-P", "-m", NAME, "run", *([str(config.resolve())] if config else [])]
+        command = [sys.executable, "-P", "-m", NAME, "run", "--restore", *([str(config.resolve())] if config else [])]
         if self.launchd:
             return launchd_plist(command, plugins, Path.home() / "Library" / "Logs" / f"{NAME}.log")
         return system_unit(command, plugins, user) if self.system else user_unit(command, plugins)

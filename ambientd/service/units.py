@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import plistlib
 from collections.abc import Sequence
+from itertools import takewhile
 from pathlib import Path
 
 from ambientd import plugin_permits
@@ -42,13 +43,13 @@ SystemCallErrorNumber=EPERM
 """
 
 SYSTEM = """\
-# Everything it keeps is in /var/lib/ambientd (models, presets, plugins, logs) and /var/cache/ambientd.
+# Everything it keeps is in /var/lib/ambientd (models, presets, plugins, logs, the last state) and /var/cache/ambientd.
 StateDirectory=ambientd
 CacheDirectory=ambientd
 RuntimeDirectory=ambientd
 RuntimeDirectoryMode=0700
 WorkingDirectory=%S/ambientd
-Environment=HOME=%S/ambientd XDG_DATA_HOME=%S XDG_CONFIG_HOME=%S XDG_CACHE_HOME=%C XDG_RUNTIME_DIR=%t
+Environment=HOME=%S/ambientd XDG_DATA_HOME=%S XDG_CONFIG_HOME=%S XDG_STATE_HOME=%S XDG_CACHE_HOME=%C XDG_RUNTIME_DIR=%t
 SupplementaryGroups=audio
 CapabilityBoundingSet=
 AmbientCapabilities=
@@ -114,6 +115,7 @@ StartLimitIntervalSec=0
 
 [Service]
 ExecStart={" ".join(map(_quoted, command))}
+ExecReload={" ".join(map(_quoted, [*takewhile(lambda word: word != "run", command), "reload"]))}
 {service}
 [Install]
 WantedBy={target}

@@ -44,7 +44,8 @@ def test_install_and_uninstall(service, tmp_path):
     assert done.returncode == 0, done.stderr
     unit = tmp_path / "config" / "systemd" / "user" / "ambientd.service"
     text = unit.read_text()
-    assert f'ExecStart="{sys.executable}" "-P" "-m" "ambientd" "run" "{config}"\n' in text
+    assert f'ExecStart="{sys.executable}" "-P" "-m" "ambientd" "run" "--restore" "{config}"\n' in text
+    assert f'ExecReload="{sys.executable}" "-P" "-m" "ambientd" "reload"\n' in text
     words = [f"--user {word}" for word in ("daemon-reload", "enable ambientd.service", "restart ambientd.service")]
     assert asked(tmp_path) == words
     assert service("install", "--print", str(config)).stdout == text
