@@ -71,11 +71,13 @@ def check_folders(config: Config, report: Report) -> None:
     from platformdirs import user_cache_path
 
     from ambientd.engine.journal_files import logs_folder
+    from ambientd.lifecycle.state import default_path
     from ambientd.presets.shelf import user_folder
 
     rights = "Mend the folder's rights, or free some space"
     _check_folder(report, "kernel cache", user_cache_path("ambientd"), CACHE_MB, f"{rights}; or set XDG_CACHE_HOME")
     _check_folder(report, "presets", user_folder(), CONFIG_MB, rights)
+    _check_folder(report, "last state", default_path().parent, CONFIG_MB, f"{rights}; or set XDG_STATE_HOME")
     if config.replay.enabled:
         remedy = f"{rights}; or set replay.limit_mb lower, or replay.enabled = false"
         _check_folder(report, "replay log", logs_folder(), config.replay.limit_mb, remedy, _megabytes(logs_folder()))

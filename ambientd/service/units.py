@@ -80,7 +80,9 @@ def user_unit(command: Sequence[str], plugins: str) -> str:
 def system_unit(command: Sequence[str], plugins: str, user: str | None = None) -> str:
     """For the machine's systemd. user: who it runs as; None: one that exists only while it runs, and owns nothing."""
     who = f"User={user}\n" if user else f"User={NAME}\nDynamicUser=yes\n"
-    return _unit(command, "sound.target network.target", who + _allowing(plugins) + COMMON + SYSTEM, "multi-user.target")
+    return _unit(
+        command, "sound.target network.target", who + _allowing(plugins) + COMMON + SYSTEM, "multi-user.target"
+    )
 
 
 def launchd_plist(command: Sequence[str], plugins: str, log: Path) -> str:

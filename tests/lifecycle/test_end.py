@@ -1,8 +1,11 @@
 """How the daemon ends, and its children without it."""
 
 import os
+import pty
 import select
 import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -68,3 +71,31 @@ def test_it_ends_although_everything_hangs(run, home):
     assert code == 0
     assert len(heard)  # the sink that can has completed its file
     assert '"ended":true' in (home / "state" / "ambientd" / "state.json").read_text()
+
+
+ON_A_TERMINAL = """
+import fcntl, os, signal, sys, termios
+from ambientd.lifecycle.ending import Terminal
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+terminal, told = Terminal(), int(sys.argv[1])
+signal.signal(signal.SIGHUP, lambda *_: os.write(told, b"closed\\n" if terminal.closed else b"there\\n"))
+os.write(told, b"up\\n")
+while True:
+    signal.pause()
+"""
+
+
+def test_a_hangup_of_the_terminal_is_not_a_wish_for_another_configuration():
+    ours, theirs = pty.openpty()
+    told, tells = os.pipe()
+    words = [sys.executable, "-c", ON_A_TERMINAL, str(tells)]
+    child = subprocess.Popen(words, stdin=theirs, pass_fds=[tells], start_new_session=True)
+    os.close(theirs)
+    os.close(tells)
+    with child, os.fdopen(told) as lines:
+        assert lines.readline() == "up\n"
+        child.send_signal(signal.SIGHUP)
+        assert lines.readline() == "there\n"
+        os.close(ours)  # whereupon the kernel sends SIGHUP
+        assert lines.readline() == "closed\n"
+        child.kill()

@@ -119,6 +119,9 @@ def test_a_killed_supervisor_plays_on_at_its_last_state(run, home):
     daemon.osc("/ambientd/mashup/select", "surface")
     daemon.osc("/ambientd/slot/3/load", "loud")
     daemon.until(lambda s: [slot["id"] for slot in s["slots"]] == ["calm", "loud"])
+    daemon.osc("/ambientd/preset/store", "here")
+    daemon.until(lambda s: s["preset"]["current"] == "here")
+    daemon.osc("/ambientd/preset/recall", "here", 1000.0)
     daemon.osc("/ambientd/panic", 1)
     daemon.until(lambda s: s["panic"] and s["rms"] == 0)
     state = home / "state" / "ambientd" / "state.json"
@@ -134,6 +137,8 @@ def test_a_killed_supervisor_plays_on_at_its_last_state(run, home):
     again = daemon.until(makes_new_sound)
     assert [(slot["slot"], slot["id"]) for slot in again["slots"]] == [(1, "calm"), (3, "loud")]
     assert (again["mashup"], again["panic"], again["rms"]) == ("surface", True, 0)
+    assert again["preset"]["current"] == "here"
+    assert again["preset"]["seconds_left"] > 0
     assert next(p["value"] for p in again["parameters"] if p["id"] == "volume") == 0.25
     assert daemon.stop()[1] == 0
     assert daemon.status() is None

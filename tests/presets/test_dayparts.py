@@ -167,7 +167,7 @@ class Rig:
     ceiling = 0.25
     """
 
-    def __init__(self, folder: Path, now: datetime) -> None:
+    def __init__(self, folder: Path, now: datetime, known: str = "") -> None:
         self.path, self.now, self.seconds, self.said = folder / "day.toml", now, 0.0, []
         self.path.write_text(self.TEXT)
         shelf = Shelf(folder / "presets", folder)
@@ -178,6 +178,7 @@ class Rig:
         stage.parameters = self.table
         self.desk = PresetDesk(stage, shelf, lambda: self.seconds)
         self.parts = DayParts(self.path, self.desk, self.said.append, lambda: self.now, lambda: self.seconds)
+        self.parts.known = known
         self.later(0)
 
     def later(self, seconds: float, stepped: float = 0.0) -> None:
@@ -207,6 +208,17 @@ def test_a_part_begins_over_its_fade_and_lowers_the_ceiling(tmp_path: Path) -> N
     assert (rig.table.get("slot/1/pan"), rig.parts.ceiling) == (-1, pytest.approx(0.25))
     rig.later(3600)
     assert rig.begun == ["day", "night"]
+
+
+def test_a_part_that_had_begun_before_a_restart_leaves_what_was_turned_since(tmp_path: Path) -> None:
+    mark = Rig(tmp_path, EVENING).parts.mark
+    rig = Rig(tmp_path, EVENING, known=mark)
+    assert (rig.begun, rig.table.get("slot/1/pan"), rig.parts.mark) == ([], 0.0, mark)
+    rig.later(5)
+    assert rig.begun == ["night"]
+    rig.later(24 * 3600 - 10)  # the same part, a day later
+    assert rig.begun == ["night", "day"]
+    assert Rig(tmp_path, EVENING + timedelta(seconds=5), known=mark).begun == ["night"]
 
 
 def test_a_clock_that_is_set_back_a_little_begins_nothing_twice(tmp_path: Path) -> None:

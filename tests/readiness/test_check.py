@@ -46,7 +46,7 @@ def test_all_is_well_and_leaves_no_trace(check, home):
     rows = check()
     assert {row["outcome"] for row in rows.values() if row["check"] != "plugins"} == {"ok"}
     assert {"configuration", "mashup", "slot 1", "real-time margin", "memory", "bed", "audio device"} <= rows.keys()
-    assert {"osc", "midi", "runtime folder", "kernel cache", "presets", "replay log"} <= rows.keys()
+    assert {"osc", "midi", "runtime folder", "kernel cache", "presets", "last state", "replay log"} <= rows.keys()
     assert "bits a sample from the reference" in rows["slot 1"]["found"]
     assert sorted(set(home.rglob("*")) - set(before)) == [home / "ambientd"]  # the folder of the status socket
 
