@@ -111,9 +111,10 @@ class StatusSocket:
             request = json.loads(line)
         except (ValueError, RecursionError):
             request = None
-        if not isinstance(request, dict) or request.get("ask") not in self._answers:
+        asked = request.get("ask") if isinstance(request, dict) else None
+        if not isinstance(asked, str) or asked not in self._answers:
             raise UsageError("the daemon does not know this request", f"It answers to {', '.join(self._answers)}")
-        return self._answers[request["ask"]](request)
+        return self._answers[asked](request)
 
     def _let_go(self, peer: socket.socket) -> None:
         self._selector.unregister(peer)

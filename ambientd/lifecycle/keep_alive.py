@@ -22,8 +22,10 @@ from ambientd.lifecycle.ending import Terminal
 from ambientd.service.notify import SOCKET, WATCHDOG, WATCHDOG_PID
 from ambientd.supervised import cause
 
-WATCHDOG_SECONDS = 15.0
-"""Without sound that reaches its destination. The supervisor itself replaces a player within 3 s."""
+WATCHDOG_SECONDS = 25.0
+"""Without sound that reaches its destination: with the new start it is 30 until there is some. The supervisor itself
+replaces a player within 3 s, and a sound server that is gone for a moment is not to cost it its life.
+"""
 START_SECONDS = 120.0
 """Until the first sound: the very first start compiles the kernels."""
 END_SECONDS = 10.0
