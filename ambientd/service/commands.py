@@ -28,7 +28,7 @@ def service() -> None:
 @as_system
 @click.option("--as", "user", metavar="USER", help="Whom the machine's service runs as.  [default: one made for it]")
 @click.option("--plugin", "plugins", metavar="NAME", multiple=True,
-              help="Of yours, as it is now, that it may load. Again for each.  [default: the bundled ones alone]")  # fmt: skip
+              help="One of yours, as it is now, that it may load; again for each.")  # fmt: skip
 @click.option("--print", "only_print", is_flag=True, help="Print the file instead.")
 @click.option("--no-start", is_flag=True, help="Begin with the next start of the machine.")
 def install(
