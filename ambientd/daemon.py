@@ -56,8 +56,6 @@ STOP_FADE_SECONDS = 1.0
 PLAY_FADE_SECONDS = 2.0
 SPARE_CELLS = 512
 """For parameters that plugins bring while the music plays."""
-DEVICE_ATTEMPTS = 3
-"""Players that may die before their first word until the next one is told to do without a device."""
 
 
 class Daemon:
@@ -369,10 +367,6 @@ class Daemon:
         self.shared.next_player()
         audio = self.config.audio
         device = NULL if audio.output == "null" else str(audio.device if audio.device is not None else DEFAULT)
-        had_a_device = self.output.get("output", NULL) != NULL
-        if not self.output and self.player.restarts >= DEVICE_ATTEMPTS and device != NULL:
-            self._say("the sound system ends whoever opens it; playing to a clock instead, sinks and OSC work")
-            device = NULL
         config = PlayerConfig(
             ring_fd=self.shared.ring_segment.fd,
             ring_frames=self.shared.ring_frames,
@@ -386,8 +380,6 @@ class Daemon:
             source_rate=self.sample_rate,
             channels=audio.channels,
             device=device,
-            # A device that once played will come back; until it does, a clock would play to nobody.
-            allow_null=not had_a_device,
             device_rate=audio.sample_rate,
             block=self.shared.block,
             latency=self.shared.latency.device,
@@ -450,18 +442,18 @@ class Daemon:
     # What the children say
 
     def _player_said(self, event: Message) -> None:
+        if event["event"] == "failed":
+            self._say(f"player: {event['what']}. {event['remedy']}")
+            return
         if event["event"] == "started":
             self.player.ready()
-            first = not self.output
-            self.output = {k: v for k, v in event.items() if k != "event"}
-            if event.get("notice"):
-                self._say(f"{event['notice']} Playing to a clock instead; sinks and OSC work.")
-            if event["sample_rate"] != self.sink_rate:
-                self._start_sinks(event["sample_rate"])
-            if first:
-                self._say(f"  output   {event['output']}, {event['sample_rate']} Hz")
-        elif event["event"] == "failed":
-            self._say(f"player: {event['what']}. {event['remedy']}")
+        self.output = {k: v for k, v in event.items() if k != "event"}
+        if event["notice"]:
+            self._say(f"{event['notice']} Playing to a clock until the device is there; sinks and OSC work.")
+        else:
+            self._say(f"  output   {event['output']}, {event['device_rate'] or event['sample_rate']} Hz")
+        if event["sample_rate"] != self.sink_rate:
+            self._start_sinks(event["sample_rate"])
 
     def _generator_said(self, event: Message) -> None:
         kind = event["event"]

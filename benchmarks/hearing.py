@@ -20,9 +20,15 @@ GAP = 48
 class Recording:
     """A server's recorder, running. In a thread of its own each chunk is stamped when it arrives."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, sink: str = "") -> None:
+        """sink: which of PulseAudio's, where not the one that is measured."""
+        self._rate = server.rate
         self._process = subprocess.Popen(
-            server.recorder(), env=server.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+            server.recorder(sink),
+            env=server.env,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
         )
         self._chunks: list[tuple[float, bytes]] = []
         self._thread = threading.Thread(target=self._hear, daemon=True)
@@ -37,6 +43,10 @@ class Recording:
                 raise RuntimeError("the recorder hears nothing")
             time.sleep(0.01)
 
+    def so_far(self) -> NDArray[np.float32]:
+        """[n]: what has been heard until now."""
+        return np.frombuffer(b"".join(chunk for _, chunk in list(self._chunks)), np.float32)
+
     def stop(self) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
         """(audio [n], when each frame was heard [n] in seconds).
 
@@ -46,15 +56,15 @@ class Recording:
         self._process.kill()
         self._process.wait()
         self._thread.join()
-        audio = np.frombuffer(b"".join(chunk for _, chunk in self._chunks), np.float32)
+        audio = self.so_far()
         lengths = np.array([len(chunk) // 4 for _, chunk in self._chunks])
         starts = np.cumsum(lengths) - lengths
-        offsets = np.array([at for at, _ in self._chunks]) - starts / RATE
-        seconds = starts // RATE
+        offsets = np.array([at for at, _ in self._chunks]) - starts / self._rate
+        seconds = starts // self._rate
         whole = np.unique(seconds)
         medians = np.array([np.median(offsets[seconds == second]) for second in whole])
         frames = np.arange(len(audio))
-        return audio, frames / RATE + np.interp(frames, (whole + 0.5) * RATE, medians)
+        return audio, frames / self._rate + np.interp(frames, (whole + 0.5) * self._rate, medians)
 
     def _hear(self) -> None:
         assert self._process.stdout

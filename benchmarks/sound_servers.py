@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -32,6 +33,7 @@ set-default-sink {sink}
 ALSA = """
 </usr/share/alsa/alsa.conf>
 pcm.{sink} {{ type pulse device "{sink}" hint {{ show on description "{sink}" }} }}
+pcm.!default {{ type pulse hint {{ show on description "default" }} }}
 """
 EAR = """
 import os, sys, sounddevice as sd
@@ -59,6 +61,8 @@ class Server:
     name: str
     device: str
     needs: tuple[str, ...]
+    rate = RATE
+    """Of recordings."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -84,7 +88,7 @@ class Server:
         """Programs that are not installed."""
         return [program for program in cls.needs if shutil.which(program) is None]
 
-    def recorder(self) -> list[str]:
+    def recorder(self, sink: str = "") -> list[str]:
         raise NotImplementedError
 
     def clicker(self, stack: ExitStack) -> Callable[[], None]:
@@ -124,19 +128,50 @@ class Pulse(Server):
             "PULSE_COOKIE": f"{folder}/cookie",
             "ALSA_CONFIG_PATH": f"{folder}/asound.conf",
         }
+        self.heard = SINK
+        """The sink that a recorder listens to."""
+        self.rates = [RATE, 44_100]
+        self.start()
+
+    def start(self) -> None:
+        """Also again, after `kill`."""
         options = ["--daemonize=no", "--exit-idle-time=-1", "--use-pid-file=no", "--disable-shm=yes"]
         options += ["--log-target=stderr", "--realtime=yes"]
-        self._start(["pulseaudio", "-n", "-F", str(folder / "server.pa"), *options], self._answers)
+        self._start(["pulseaudio", "-n", "-F", str(self._folder / "server.pa"), *options], self._answers)
 
-    def recorder(self) -> list[str]:
+    def kill(self) -> None:
+        server = self._children.pop()
+        server.kill()
+        server.wait()
+
+    def signal(self, number: signal.Signals) -> None:
+        self._children[-1].send_signal(number)
+
+    def plug(self, sink: str, rate: int) -> None:
+        """Another sink, or one that was unplugged, at a rate of its own."""
+        self._control("load-module", "module-null-sink", f"sink_name={sink}", f"rate={rate}", "channels=2",
+                      "format=float32le")  # fmt: skip
+
+    def unplug(self, sink: str) -> None:
+        modules = self._control("list", "short", "modules").splitlines()
+        (number,) = (line.split()[0] for line in modules if f"sink_name={sink} " in line)
+        self._control("unload-module", number)
+
+    def make_default(self, sink: str) -> None:
+        self._control("set-default-sink", sink)
+
+    def recorder(self, sink: str = "") -> list[str]:
         words = ["--format=float32le", f"--rate={RATE}", "--channels=1", "--latency-msec=10", "--raw"]
-        return ["parec", f"--device={SINK}.monitor", *words]
+        return ["parec", f"--device={sink or self.heard}.monitor", *words]
 
     def clicker(self, stack: ExitStack) -> Callable[[], None]:
         """The server mixes a sample that it already holds into its next chunk: no player, no client's buffer."""
         line = stack.enter_context(socket.socket(socket.AF_UNIX))
         line.connect(str(self._folder / "cli"))
         return lambda: line.sendall(f"play-sample click {SINK}\n".encode())
+
+    def _control(self, *words: str) -> str:
+        return subprocess.run(["pactl", *words], env=self.env, capture_output=True, text=True, check=True).stdout
 
     def _answers(self) -> bool:
         return not subprocess.run(["pactl", "info"], env=self.env, capture_output=True).returncode
@@ -149,23 +184,24 @@ class Jack(Server):
     needs = ("jackd", "jack_lsp")
     period = 256
 
-    def __init__(self, folder: Path, beside: str = "") -> None:
+    def __init__(self, folder: Path, beside: str = "", rate: int = RATE) -> None:
         """beside: another server that this one serves MIDI for."""
         super().__init__(folder)
+        self.rate = rate
         # A name is used again: one that was killed would keep its place among the eight for good.
         server = f"ambientd-bench-{beside or self.name}"
         self.env |= {"JACK_DEFAULT_SERVER": server, "JACK_NO_START_SERVER": "1"}
         realtime = ["-R", "-P", "10"] if may_be_realtime() else ["--no-realtime"]
-        driver = ["-d", "dummy", "-r", str(RATE), "-p", str(self.period)]
+        driver = ["-d", "dummy", "-r", str(rate), "-p", str(self.period)]
         self._start(["jackd", "-n", server, *realtime, *driver], lambda: bool(self._clients()))
 
-    def recorder(self) -> list[str]:
+    def recorder(self, sink: str = "") -> list[str]:
         # PortAudio lists every JACK client that has an output as a device to record from.
-        return [sys.executable, "-c", EAR, "PortAudio", str(RATE)]
+        return [sys.executable, "-c", EAR, "PortAudio", str(self.rate)]
 
     def clicker(self, stack: ExitStack) -> Callable[[], None]:
         """A client that plays a period of click in its next cycle."""
-        command = [sys.executable, "-c", CLICKER, self.device, str(RATE)]
+        command = [sys.executable, "-c", CLICKER, self.device, str(self.rate)]
         child = subprocess.Popen(command, env=self.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         stack.callback(child.wait)
         stack.callback(child.kill)

@@ -1,4 +1,4 @@
-"""Where the sound goes: a PortAudio device, or a clock that only keeps the time. Player process.
+"""Where the sound goes: a PortAudio device (the device's process), or a clock that only keeps the time (player).
 
 Both take blocks from a `Handover`, which the processing thread keeps one block ahead, and call
 nothing else: the device's callback copies and counts. PortAudio is imported on first use.
@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-import queue
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ambientd.audio.handover import Blocks
 from ambientd.errors import DeviceError
 
 if TYPE_CHECKING:
@@ -24,91 +24,40 @@ if TYPE_CHECKING:
 
 NULL = "null"
 DEFAULT = "default"
-DEPTH = 2
-"""Blocks between processing and callback: one being played, one ahead."""
 
 
-class Handover:
-    """Preallocated blocks on their way from the processing thread to the output."""
-
-    def __init__(self, block: int, channels: int) -> None:
-        self._free: queue.SimpleQueue[Floats] = queue.SimpleQueue()
-        self._ready: queue.SimpleQueue[Floats] = queue.SimpleQueue()
-        for _ in range(DEPTH):
-            self._free.put(np.zeros((block, channels), np.float32))
-        self.frames = 0
-        """Frames delivered."""
-        self.late = 0
-        """Blocks that were not ready in time: silence was delivered instead."""
-
-    def put(self, audio: Floats) -> None:
-        """Processing thread: hand over `audio` [block, channels], copied; waits until there is room."""
-        block = self._free.get()
-        block[:] = audio
-        self._ready.put(block)
-
-    def take_into(self, out: Floats, patience: float) -> None:
-        """Output thread: the next block into `out` [block, channels]; waits up to `patience` seconds for it.
-
-        Waiting is right here: PortAudio asks for several blocks in a burst when it fills the device's
-        buffer, and that buffer is what there is to wait on.
-        """
-        try:
-            block = self._ready.get(timeout=patience)
-        except queue.Empty:
-            out[:] = 0.0
-            self.late += 1
-        else:
-            out[:] = block
-            self._free.put(block)
-        self.frames += len(out)
-
-
-class Output(Protocol):
-    """A running output."""
-
-    name: str
-    sample_rate: int
-    latency: float
-    """Seconds between the callback and the loudspeaker."""
-    underflows: int
-    """Reported by the device."""
-
-    def start(self, handover: Handover) -> None:
-        """Begin to take blocks. The process ends it by ending itself: closing a dead device can hang."""
-
-    @property
-    def active(self) -> bool: ...
-
-
-class NullOutput:
-    """A clock: takes blocks at the rate a device would, and drops them."""
+class Clock:
+    """Takes blocks at the rate a device would, and drops them. Player: its own thread, between `start` and `stop`."""
 
     def __init__(self, sample_rate: int, block: int, channels: int) -> None:
-        self.name = NULL
-        self.sample_rate = sample_rate
-        self.latency = 0.0
-        self.underflows = 0
+        self._sample_rate = sample_rate
         self._out: Floats = np.zeros((block, channels), np.float32)
         self._thread: threading.Thread | None = None
+        self._stopping = threading.Event()
 
-    def start(self, handover: Handover) -> None:
-        self._thread = threading.Thread(target=self._tick, args=(handover,), name="null-output", daemon=True)
-        self._thread.start()
+    def start(self, blocks: Blocks) -> None:
+        """Begin to take blocks; nothing where it runs already."""
+        if self._thread is None:
+            self._stopping.clear()
+            self._thread = threading.Thread(target=self._tick, args=(blocks,), name="clock", daemon=True)
+            self._thread.start()
 
-    @property
-    def active(self) -> bool:
-        return self._thread is not None and self._thread.is_alive()
+    def stop(self) -> None:
+        """Not one block more is taken after this."""
+        if self._thread is not None:
+            self._stopping.set()
+            self._thread.join()
+            self._thread = None
 
-    def _tick(self, handover: Handover) -> None:
-        period = len(self._out) / self.sample_rate
+    def _tick(self, blocks: Blocks) -> None:
+        period = len(self._out) / self._sample_rate
         due = time.monotonic()
-        while True:
-            handover.take_into(self._out, patience=period)
+        while not self._stopping.is_set():
+            blocks.take_into(self._out, patience=period)
             due += period
             wait = due - time.monotonic()
             if wait > 0:
-                time.sleep(wait)
+                self._stopping.wait(wait)
             elif wait < -1.0:  # after a suspended machine: no hurry to make up for it
                 due = time.monotonic()
 
@@ -131,7 +80,8 @@ class DeviceOutput:
         self.name = info.name
         self.sample_rate = _accepted_rate(info, sample_rate, channels)
         self.underflows = 0
-        self._handover: Handover | None = None
+        """Reported by the device."""
+        self._blocks: Blocks | None = None
         try:
             self._stream: Any = sd.OutputStream(
                 samplerate=self.sample_rate,
@@ -148,22 +98,33 @@ class DeviceOutput:
                 "Is another program holding it? `ambientd devices` lists the others.",
             ) from error
         self.latency = float(self._stream.latency)
+        """Seconds between the callback and the loudspeaker."""
         # The device's buffer allows a wait of this long; PortAudio's own margin is left untouched.
         self._patience = max(self.latency / 2, block / self.sample_rate)
 
-    def start(self, handover: Handover) -> None:
-        self._handover = handover
-        self._stream.start()
+    def start(self, blocks: Blocks) -> None:
+        """Begin to take blocks. Raises DeviceError. Whoever closes a dead device may hang."""
+        self._blocks = blocks
+        try:
+            self._stream.start()
+        except _sounddevice().PortAudioError as error:
+            raise DeviceError(
+                f"The audio device '{self.name}' does not start: {error}", "Is it still connected?"
+            ) from error
 
     @property
     def active(self) -> bool:
         return bool(self._stream.active)
 
+    def close(self) -> None:
+        """Give a device back that works."""
+        self._stream.close()
+
     def _callback(self, out: Floats, frames: int, when: object, status: Any) -> None:
         if status.output_underflow:
             self.underflows += 1
-        assert self._handover is not None
-        self._handover.take_into(out, self._patience)
+        assert self._blocks is not None
+        self._blocks.take_into(out, self._patience)
 
 
 @dataclass(frozen=True)
@@ -214,6 +175,20 @@ def find_device(device: str) -> DeviceInfo:
     if matches:
         raise DeviceError(f"More than one audio device matches '{device}'", f"Say which: {names}.")
     raise DeviceError(f"There is no audio device '{device}'", f"Set audio.device to one of: {names}.")
+
+
+def look_again() -> None:
+    """Let PortAudio see the devices that have come and gone since it first looked; all streams must be closed.
+
+    Its list is made when it starts, and sounddevice offers no other way to start it anew. Raises DeviceError.
+    """
+    sd = _sounddevice()
+    sd._terminate()
+    try:
+        with _quiet_stderr():
+            sd._initialize()
+    except sd.PortAudioError as error:
+        raise DeviceError(f"PortAudio does not start: {error}", "Is the sound system running?") from error
 
 
 def _accepted_rate(info: DeviceInfo, wanted: int, channels: int) -> int:

@@ -16,7 +16,8 @@ GIVE_UP_SECONDS = 5.0
 
 def probe_device(settings: dict[str, Any], report: Report) -> None:
     """settings: device, sample_rate, block, channels, latency."""
-    from ambientd.audio.device import DeviceOutput, Handover
+    from ambientd.audio.device import DeviceOutput
+    from ambientd.audio.handover import Handover
 
     with report.row("audio device"):
         block, channels = settings["block"], settings["channels"]
