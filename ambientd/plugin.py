@@ -32,6 +32,7 @@ from ambientd.ensemble import (
 from ambientd.errors import AmbientdError, PluginError
 from ambientd.options import Several
 from ambientd.parameters import Parameter
+from ambientd.pulse_guard import guard_against_moves
 from ambientd.types import BLOCK, BlockClock, Mix, VoiceInfo
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ __all__ = [
     "VoiceInfo",
     "condition",
     "draw_together",
+    "guard_against_moves",
     "hookimpl",
     "proportions",
     "siblings",

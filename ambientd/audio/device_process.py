@@ -18,11 +18,11 @@ import numpy as np
 
 from ambientd.audio.device import DEFAULT, DeviceOutput, look_again
 from ambientd.audio.handover import Blocks, Handover
-from ambientd.audio.pulse_guard import guard_against_moves
 from ambientd.audio.punctual import prefer_punctuality, prefer_real_time
 from ambientd.audio.resampler import Resampler
 from ambientd.errors import DeviceError
 from ambientd.ipc.child import ParentLink, child_main
+from ambientd.pulse_guard import guard_against_moves
 
 if TYPE_CHECKING:
     from ambientd.arrays import Floats

@@ -1,4 +1,4 @@
-"""Keeps a stream where the configuration put it. The device's process, a thread of its own.
+"""Keeps a stream where the configuration put it. A device's process, a thread of its own; light.
 
 PulseAudio (16, and PipeWire in its name) moves a stream that asked for one sink to another when the default changes
 or the sink vanishes, and ALSA's way to it has no flag against that. So the stream is brought back at once, and where
