@@ -115,7 +115,7 @@ class Segments:
     def _make_room(self) -> None:
         """Let the oldest segments go, whoever's they are; of this performance at least the one being written."""
         room = self._most - 2 * self._most // SHARE  # what the new one may grow to
-        found = sorted(self._folder.parent.glob(f"*/*{LINES}"), key=lambda path: (path.stat().st_mtime, path))
+        found = sorted(self._folder.parent.glob(f"*/*{LINES}"), key=self._age)
         sizes = {path: path.stat().st_size + _size(path.with_suffix(BLOBS)) for path in found}
         for path in found:
             if sum(sizes.values()) > room and path != self._folder / f"{self._number:06d}{LINES}":
@@ -124,6 +124,11 @@ class Segments:
                 path.with_suffix(BLOBS).unlink(missing_ok=True)
                 if not any(path.parent.iterdir()):
                     path.parent.rmdir()
+
+    def _age(self, path: Path) -> tuple[bool, float, Path]:
+        """What is smaller goes first. A performance's own segments are as old as their numbers: clocks are set back."""
+        own = path.parent == self._folder
+        return own, 0.0 if own else path.stat().st_mtime, path
 
 
 class Log:
