@@ -3,7 +3,7 @@
 BIN := .venv/bin
 SETUP := pyproject.toml constraints.txt scripts/install.sh
 
-.PHONY: run test check format docs surfaces bench bench-osc bench-latency live-set midi-cycles install clean
+.PHONY: run test check format docs surfaces bench bench-osc bench-latency live-set midi-cycles device-cycles install clean
 
 run: install
 	$(BIN)/ambientd run
@@ -42,6 +42,11 @@ live-set: install
 # Unplug and replug a controller a hundred times; `make test` does it five times.
 midi-cycles: .venv/.installed-dev
 	AMBIENTD_MIDI_CYCLES=100 $(BIN)/pytest tests/midi/test_room.py -k unplugged -s
+
+# Take the audio device away and give it back, a hundred times for each fault; `make test` does it once.
+DEVICE_CYCLES := 100
+device-cycles: .venv/.installed-dev
+	$(BIN)/python benchmarks/device_faults.py --cycles $(DEVICE_CYCLES)
 
 # 500 sound and 5 000 malformed datagrams a second against a real daemon.
 FLOOD_SECONDS := 60

@@ -25,7 +25,8 @@ LOOK_SECONDS = 6.0
 """Patience with a process that neither opens the device nor says that it is not there, as on a hung sound server.
 Once the server goes on, such a process does too, so this is not on the way of a return."""
 FIRST_BACK_OFF, MOST_BACK_OFF = 0.25, 1.0
-HEALTHY_SECONDS = 5.0
+HEALTHY_SECONDS = 3.0
+"""A device that played so long did not fail at its start: the next look for it is quick again."""
 RETURN_FADE = 2.0
 """Seconds in which the sound comes back to a device that was away: nobody in the room expects it."""
 

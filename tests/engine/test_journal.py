@@ -69,12 +69,13 @@ def test_a_mix_survives_as_words_and_as_a_difference(data) -> None:
             np.testing.assert_array_equal(getattr(back, name), getattr(mix, name))
 
 
-def test_the_oldest_segments_go_and_each_that_stays_can_be_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize("written_at", [0, 4_000_000_000], ids=["long ago", "before the clock was set back"])
+def test_the_oldest_segments_go_and_each_that_stays_can_be_read(tmp_path: Path, written_at: int) -> None:
     old = Segments(tmp_path / "1-old", HEADER, 1 << 20)
     old.write({"at": 0, "snapshot": {}}, bytes(300_000))
     old.close()
     for path in (tmp_path / "1-old").iterdir():
-        os.utime(path, (0, 0))
+        os.utime(path, (written_at, written_at))
     segments = Segments(tmp_path / "2-new", HEADER, 1 << 20)
     for at in range(0, 60 * BLOCK, BLOCK):
         segments.write({"at": at, "snapshot": {"n": at}}, bytes(50_000))
