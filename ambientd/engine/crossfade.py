@@ -22,8 +22,9 @@ from ambientd.types import BLOCK, Mix
 
 PAIRS = ("logits", "conditioning", "morph")
 """What of a mix is between two voices, [..., V, V]."""
-SMOOTHING = 1 / 32
-"""How much a block counts in how loud a voice is: gains must not answer every note."""
+RISE, FALL = 1 / 32, 1 / 8
+"""How much a block counts in how loud a voice is. Gains must not answer every note, but a pause in what comes in would
+lay bare the end of what goes."""
 FLOOR = 1e-6
 """Mean square. Softer is silence, and what comes out of it or goes comes from there."""
 
@@ -162,7 +163,7 @@ class Crossfade:
         """
         target = self.mix.gains.copy()
         before = self._gains(target, share) if played is None else played
-        self._powers += SMOOTHING * (powers - self._powers)
+        self._powers += np.where(powers > self._powers, RISE, FALL) * (powers - self._powers)
         self.mix.gains[:] = self._gains(target, self._share)
         self.made = _step(before, self.mix.gains, powers)
 
