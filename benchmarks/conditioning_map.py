@@ -30,6 +30,8 @@ from ambientd_plugins.training.dataset import forecast_tracks, stack_forecasts
 from ambientd_plugins.training.trainer import as_tensors
 
 Vectors = NDArray[np.float64]
+MOST = 4000
+"""Vectors of each place in the albums, sixteen of them."""
 RIDGE = 1e-4
 """Of the mean variance, added to each: directions that A hardly uses must not be blown up."""
 
@@ -87,7 +89,8 @@ def explained(guess: Vectors, truth: Vectors) -> float:
 
 
 def flat(vectors: Tensor) -> Vectors:
-    return np.asarray(vectors.flatten(0, 1).double().numpy())
+    """[N, D] of [B, F, D]: at most MOST a row, evenly spread."""
+    return np.asarray(vectors[:, :: -(-vectors.shape[1] // MOST)].flatten(0, 1).double().numpy())
 
 
 def folded(a: Checkpoint, b: Checkpoint, weights: Vectors, shift: Vectors) -> Checkpoint:
@@ -121,9 +124,14 @@ def compare(a: Checkpoint, b: Checkpoint, out: Path | None) -> dict[str, Any]:
             slow, weights, shift = mine, *map
     album = rest & (torch.arange(len(tokens)) >= len(a.prime))
     nobody = torch.from_numpy(flat(theirs[0][~rest]).mean(axis=0)).float().expand(int(album.sum()), slow.shape[1], -1)
-    translated = torch.from_numpy(flat(slow[album]) @ weights + shift).float().reshape(slow[album].shape)
+    translated = slow[album] @ torch.from_numpy(weights).float() + torch.from_numpy(shift).float()
     cases = {"own": theirs[0][album], "as_it_is": slow[album], "translated": translated, "constant": nobody}
-    result["bits"] = {name: players[1].bits(tokens[album], vectors) for name, vectors in cases.items()}
+    result["bits"] = {
+        name: float(
+            np.mean([players[1].bits(tokens[album][i : i + 1], vectors[i : i + 1]) for i in range(len(vectors))])
+        )
+        for name, vectors in cases.items()
+    }
     if out:
         mapped = folded(a, b, weights, shift)
         save(out / f"{a.id}-as-{b.id}.safetensors", mapped.card, mapped.tensors, mapped.prime, guide=mapped.guide)
