@@ -97,10 +97,10 @@ class Running:
 class Played:
     """What was asked and what came of it.
 
-    changes: (kind, gap ms, level step dB, jump, level shift dB, seconds until it was over).
+    changes: (kind, gap ms, level step dB, jump, level shift dB, heard step dB, seconds until it was over).
     """
 
-    changes: list[tuple[str, float, float, float, float, float]] = field(default_factory=list)
+    changes: list[tuple[str, float, float, float, float, float, float]] = field(default_factory=list)
     refused: int = 0
     wrong: list[str] = field(default_factory=list)
     """What should have been refused, or should not have been."""
@@ -243,7 +243,9 @@ def judge(
         "usual_largest_jump": round(usual, 5),
         "largest_jump_of_all": round(float(jumps.max()), 5),
         "level_steps_above": sum(change[2] >= MOST_STEP_DB for change in played.changes),
-        "usual_level_step_db": usual_steps(audio, round(STEP_WINDOW * rate)),
+        "largest_heard_step_db": max(change[5] for change in played.changes),
+        "heard_steps_above": sum(change[5] >= MOST_STEP_DB for change in played.changes),
+        "usual_heard_step_db": usual_steps(audio, round(STEP_WINDOW * rate)),
         "largest_level_shift_db": max(change[4] for change in played.changes),
         "level_shifts_above": sum(change[4] >= MOST_STEP_DB for change in played.changes),
         "usual_level_shift_db": usual_steps(audio, round(WINDOW * rate)),
@@ -279,7 +281,9 @@ def by_kind(played: Played) -> list[dict[str, Any]]:
         numbers = np.array([change[1:] for change in played.changes if change[0] == kind])
         middle, worst = np.median(numbers, axis=0), numbers.max(axis=0)
         row: dict[str, Any] = {"kind": kind, "number": len(numbers)}
-        for column, name in enumerate(("gap_ms", "level_step_db", "jump", "level_shift_db", "seconds")):
+        for column, name in enumerate(
+            ("gap_ms", "level_step_db", "jump", "level_shift_db", "heard_step_db", "seconds")
+        ):
             row[name], row[f"most_{name}"] = round(float(middle[column]), 4), round(float(worst[column]), 4)
         rows.append(row)
     return rows
@@ -287,14 +291,11 @@ def by_kind(played: Played) -> list[dict[str, Any]]:
 
 def show(result: dict[str, Any]) -> None:
     """For people."""
-    print(f"{'change':12} number   gap ms (most)   level step, shift dB (most)        jump (most)       seconds (most)")
+    columns = ("gap_ms", "level_step_db", "heard_step_db", "level_shift_db", "jump", "seconds")
+    print("  ".join(["change      ", "number", *(f"{name:>18}" for name in columns)]), "(median, most)")
     for row in result["kinds"]:
-        print(
-            f"{row['kind']:12} {row['number']:6}   {row['gap_ms']:6.1f} {row['most_gap_ms']:7.1f}   "
-            f"{row['level_step_db']:6.2f} {row['most_level_step_db']:6.2f}, {row['level_shift_db']:6.2f} "
-            f"{row['most_level_shift_db']:6.2f}   {row['jump']:10.4f} "
-            f"{row['most_jump']:8.4f}   {row['seconds']:7.1f} {row['most_seconds']:6.1f}"
-        )
+        cells = [f"{row[name]:9.3f} {row[f'most_{name}']:8.3f}" for name in columns]
+        print("  ".join([f"{row['kind']:12}", f"{row['number']:6}", *cells]))
     for key, value in result.items():
         if key not in ("kinds", "met"):
             print(f"{key.replace('_', ' '):26} {value}")

@@ -11,6 +11,7 @@ import numpy as np
 from ambientd.arrays import Floats
 from ambientd.engine.engine import Engine
 from ambientd.engine.level_steps import FLOOR_DB, LevelSteps, decibel
+from ambientd.engine.level_steps import WINDOW as STEP_WINDOW
 from ambientd.types import BLOCK
 
 WINDOW = 0.4
@@ -22,10 +23,12 @@ class Change:
     """A voice that comes, goes, or takes another's place. Units: seconds, dB, full scale.
 
     gap: the longest time in which the ring got no block although there was room, from the order on.
-    level_step: the largest one that was heard until it was over, as far as it was larger than those of the music
-    before it (see `level_steps`): a cut is one, a swell as long as the fade is none.
+    level_step: the most that the change itself made of the level within 100 ms: by its gains, as loud as the voices
+    are by themselves and with all knobs as they stand. What they play, and whoever turns a knob, have no part in it.
     level_shift: between the momentary level before and after the moment at which the voices began to change over,
     whether heard as a step or not: another album is another music.
+    heard_step: the largest step that was heard until it was over, whoever made it, as far as it was larger than those
+    of the music before it (see `level_steps`): a cut is one, a swell as long as the fade is none.
     jump: the largest step between two samples where a voice came, went or moved.
     """
 
@@ -35,6 +38,7 @@ class Change:
     level_step: float = 0.0
     level_shift: float = 0.0
     jump: float = 0.0
+    heard_step: float = 0.0
     usual_step: float = 0.0
     """Of the music before it."""
     sounding: bool = False
@@ -47,6 +51,7 @@ class Change:
             "level_step_db": round(self.level_step, 2),
             "jump": round(self.jump, 5),
             "level_shift_db": round(self.level_shift, 2),
+            "heard_step_db": round(self.heard_step, 2),
         }
 
 
@@ -57,6 +62,8 @@ class Watch:
         self._window = max(1, round(WINDOW * sample_rate / BLOCK))
         self._powers: deque[float] = deque(maxlen=self._window)
         self._level_steps = LevelSteps(sample_rate)
+        self._made: deque[float] = deque(maxlen=max(1, round(STEP_WINDOW * sample_rate / BLOCK)))
+        """dB that changes made of the level with each of the newest blocks."""
         self._open: list[Change] = []
         self._shifts: list[tuple[int, float]] = []
         """Of each moment of change: the block after which the level is to be compared, and what it was before."""
@@ -85,11 +92,14 @@ class Watch:
     def block(self, audio: Floats, gap: float, engine: Engine) -> list[Change]:
         """After each block [BLOCK, C]; gap: seconds that nothing came before it. Changes that are over now."""
         jump, shift = self._hear(audio)
-        step = self._level_steps.add(audio)
+        heard = self._level_steps.add(audio)
+        self._made.append(engine.made)
+        made = abs(sum(self._made))
         for change in self._open:
             change.gap = max(change.gap, gap)
             if change.sounding:
-                change.level_step = max(change.level_step, step - change.usual_step)
+                change.level_step = max(change.level_step, made)
+                change.heard_step = max(change.heard_step, heard - change.usual_step)
                 change.level_shift = max(change.level_shift, shift)
                 change.jump = max(change.jump, jump)
                 change.left = self._window if engine.changing else change.left - 1

@@ -91,10 +91,10 @@ class Conductor:
 
     def request(self, request: Request) -> None:
         """Ask for the next block's mix. While the last question is open, this one is dropped and time is kept."""
-        now = time.monotonic()
-        if self._asked_at is not None:
+        now, asked_at = time.monotonic(), self._asked_at  # once: the thread may answer at any moment
+        if asked_at is not None:
             if self._thread.is_alive():
-                self._wait(now, now - self._asked_at)
+                self._wait(now, now - asked_at)
                 return
             self._asked_at = None  # Overdue has ended it
         if now < self._rest_until:

@@ -2,9 +2,11 @@
 
 Beside the slots there is one spare place: who leaves a slot moves there and plays on as before, while its level and
 its votes pass to whoever is there afterwards. Gains pass at equal power, since voices do not know of each other's
-phases; votes and conditioning pass evenly, each pair of voices as it was or as it is to be, so that strangers never
-meet. Voices that are to hear another one from now on, because the one that led has gone or a new one leads, first let
-go of what was heard; then they turn round, and their votes come in as slowly.
+phases, and where one voice is louder than the other they are turned down on the way, so that the level goes evenly from
+the one to the other: else the end of a loud voice's fade is a fall. Votes and conditioning pass evenly, each pair of
+voices as it was or as it is to be, so that strangers never meet. Voices that are to hear another one from now on,
+because the one that led has gone or a new one leads, first let go of what was heard; then they turn round, and their
+votes come in as slowly.
 """
 
 from __future__ import annotations
@@ -15,11 +17,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ambientd.arrays import Floats
+from ambientd.arrays import Doubles, Floats
 from ambientd.types import BLOCK, Mix
 
 PAIRS = ("logits", "conditioning", "morph")
 """What of a mix is between two voices, [..., V, V]."""
+RISE, FALL = 1 / 32, 1 / 8
+"""How much a block counts in how loud a voice is. Gains must not answer every note, but a pause in what comes in would
+lay bare the end of what goes."""
+FLOOR = 1e-6
+"""Mean square. Softer is silence, and what comes out of it or goes comes from there."""
 
 
 def exchange(mix: Mix, a: int, b: int) -> None:
@@ -41,6 +48,25 @@ def equal_power(was: Floats, target: Floats, share: float) -> Floats:
     # Of one sign they are two sounds whose powers add; a gain that changes its sign has to pass through silence.
     sign = np.where(target, np.sign(target), np.sign(was))
     return np.where(was * target < 0, out + into, sign * np.hypot(out, into)).astype(np.float32)
+
+
+def evenly(was: float, target: float, now: float, share: float) -> float:
+    """What to multiply gains by that give a power of `now`, for the level to be `share` 0..1 of the way in dB.
+
+    was, target: powers at its ends. At most 1.
+    """
+    wanted = max(was, FLOOR) ** (1 - share) * max(target, FLOOR) ** share
+    return math.sqrt(wanted / now) if now > wanted else 1.0
+
+
+def sounding(gains: Floats, powers: Doubles) -> float:
+    """The power of all voices together, mean of the channels. gains: [V, C]; powers: [V], their own."""
+    return float(powers @ np.square(gains, dtype=np.float64).mean(axis=1))
+
+
+def _step(before: Floats, after: Floats, powers: Doubles) -> float:
+    """dB from gains to gains, as loud as the voices are."""
+    return 10 * math.log10(max(sounding(after, powers), FLOOR) / max(sounding(before, powers), FLOOR))
 
 
 def clear(mix: Mix, place: int) -> None:
@@ -68,6 +94,9 @@ class Crossfade:
         self.mix = Mix.solo(slots + 1, channels)
         """What was played last."""
         self._was = Mix.solo(slots + 1, channels)
+        self.made = 0.0
+        """dB: what the change that is under way made of the last block's level, whatever was played and turned."""
+        self._powers = np.zeros(slots + 1)
         self._share = self._step = 1.0
         self._held, self._turned = False, False
         """Whether voices still hear what they heard before; whether these have turned round."""
@@ -90,10 +119,16 @@ class Crossfade:
         self._share, self._step, self._held = 0.0, min(1.0, BLOCK / max(1, frames)), False
         self._turned = False
 
-    def towards(self, target: Mix) -> None:
-        """Make `mix` the next block's on the way to `target`, which is for the slots."""
+    def towards(self, target: Mix, powers: Doubles) -> None:
+        """Make `mix` the next block's on the way to `target`, which is for the slots.
+
+        powers: [V + 1], mean squares of what the voices play by themselves, while the change is not over.
+        """
         mix, was, spare = self.mix, self._was, self.spare
-        self._advance()
+        played, share = mix.gains.copy(), self._share
+        if share == 0:
+            self._powers[:] = powers
+        turns = self._advance()
         for name in mix.__dataclass_fields__:
             array: NDArray[Any] = getattr(mix, name)
             if name in PAIRS:
@@ -107,14 +142,44 @@ class Crossfade:
             for name in PAIRS:
                 array = getattr(mix, name)
                 array[..., :spare, :] += np.float32(1 - self._share) * (getattr(was, name) - array)[..., :spare, :]
-            mix.gains[:] = equal_power(was.gains, mix.gains, self._share)
+        self.made = 0.0
+        if share < 1:
+            self._fade(played if turns else None, share, powers)
 
-    def _advance(self) -> None:
+    def _advance(self) -> bool:
+        """Whether voices that were held turn round now."""
         self._share = min(1.0, self._share + self._step)
-        if self.over and self._held:
-            self._was.assign(self.mix)
-            self._was.gains[self.spare] = 0
-            self._share, self._held, self._turned = self._step, False, True
+        if not self.over or not self._held:
+            return False
+        self._was.assign(self.mix)
+        self._was.gains[self.spare] = 0
+        self._share, self._held, self._turned = self._step, False, True
+        return True
+
+    def _fade(self, played: Floats | None, share: float, powers: Doubles) -> None:
+        """From gains that are the target's, make the next block's.
+
+        played: the last block's, where they belong to another fade; else it had `share` of this one.
+        """
+        target = self.mix.gains.copy()
+        before = self._gains(target, share) if played is None else played
+        self._powers += np.where(powers > self._powers, RISE, FALL) * (powers - self._powers)
+        self.mix.gains[:] = self._gains(target, self._share)
+        self.made = _step(before, self.mix.gains, powers)
+
+    def cut(self, gone: NDArray[np.bool_], powers: Doubles) -> None:
+        """Some places, [V + 1], are left within the next block."""
+        before = self.mix.gains.copy()
+        self.mix.gains[gone] = 0
+        self.made += _step(before, self.mix.gains, powers)
+
+    def _gains(self, target: Floats, share: float) -> Floats:
+        """[V + 1, C]: `share` of the way to the target's, as loud as the voices have been."""
+        if share >= 1:
+            return target
+        gains = equal_power(self._was.gains, target, share)
+        ends = sounding(self._was.gains, self._powers), sounding(target, self._powers)
+        return np.asarray(gains * np.float32(evenly(*ends, sounding(gains, self._powers), share)), np.float32)
 
     def _keep_listeners(self) -> None:
         """Whoever is heard, or votes for what is heard, goes on hearing the same until that has faded out."""

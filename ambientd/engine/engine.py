@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ambientd.arrays import Floats
+from ambientd.arrays import Doubles, Floats
 from ambientd.engine.bank import Bank
 from ambientd.engine.crossfade import Crossfade
 from ambientd.engine.guidance import Guidance
@@ -51,6 +51,7 @@ class Engine:
         self._crossfade = Crossfade(slots, channels)
         self._guidance = Guidance(slots + 1)
         self._morphing = Morphing(builder, sample_rate)
+        self._own_powers = np.zeros(slots + 1)
         self._wanted: dict[int, Voice | None] = {}
         self._resting: dict[int, Voice] = {}
         self._waiting: dict[int, tuple[Voice | None, int]] = {}
@@ -94,6 +95,11 @@ class Engine:
         """Whether a change of voices is not over yet."""
         spare = self._bank.slots[self._crossfade.spare]
         return bool(self._wanted or self._waiting or spare) or not self._crossfade.over
+
+    @property
+    def made(self) -> float:
+        """dB: what a change of voices made of the last block's level; see `Crossfade`."""
+        return self._crossfade.made
 
     @property
     def playing(self) -> NDArray[np.bool_]:
@@ -140,7 +146,9 @@ class Engine:
         meant = known is None or tuple(known) == infos
         if meant:
             validate(mix, infos, self.channels)
-            self._crossfade.towards(mix)
+            self._crossfade.towards(mix, self._powers())
+        if self._wanted:
+            self._crossfade.cut(~self._present, self._powers())
         effective(self.mix, self._present, self.mix)
         self._morph()
         if self.witness:
@@ -150,6 +158,13 @@ class Engine:
         self._bank.ramp.advance(self.mix)
         self._bank.render(out)
         self._exchange()
+
+    def _powers(self) -> Doubles:
+        """[V + 1]: how loud everybody is by itself, where that matters."""
+        if self._wanted or not self._crossfade.over:
+            for place, voice in enumerate(self._places):
+                self._own_powers[place] = voice.power if voice else 0.0
+        return self._own_powers
 
     def weigh(self, slot: int, weights: PackedNetwork, recipe: Recipe) -> bool:
         """Between two blocks: have the voice in `slot` play with `weights`. False: not before a frame's end."""

@@ -37,6 +37,8 @@ class Guidance:
     def __init__(self, slots: int) -> None:
         self.blocks = 0
         self._turns = np.arange(slots) % PERIOD
+        self._rooms: dict[int, Room] = {}
+        """For filters, by their order: there are as many as kinds of guides."""
 
     def lead(self, voices: Sequence[Voice | None], mix: Mix) -> None:
         """Move everybody on by one block, and give those whose turn it is a filter. mix: an effective one."""
@@ -52,7 +54,46 @@ class Guidance:
                     v for i, v in enumerate(voices) if v and v.follows and mix.history[i] == slot and mix.morph[i].any()
                 ]
                 if hearers and (self._turns[slot] == turn or not all(v.guided for v in hearers)):
-                    _give(hearers, _expected(voices, mix, slot), voice)
+                    self._give(hearers, _expected(voices, mix, slot), voice)
+
+    def _give(self, hearers: Sequence[Voice], expected: Doubles | None, leader: Voice) -> None:
+        """A filter to everybody that hears what `leader` plays."""
+        if expected is None:
+            return
+        order = min(expected.size - 1, *(v.follows for v in hearers))
+        room = self._rooms.get(order)
+        if room is None:
+            room = self._rooms[order] = Room(order)
+        error = room.fill(expected[: order + 1], leader)
+        for voice in hearers:
+            voice.follow(room.taps, error)
+
+
+class Room:
+    """Where a filter of so many taps is made, again and again; Levinson's recursion and its rows are in place."""
+
+    def __init__(self, order: int) -> None:
+        self.taps = np.empty(order, np.float32)
+        self._work, self._told = np.empty((2, order)), np.empty(order + 1)
+        self._back = np.arange(-order, 0)
+        self._fading = np.empty(order)
+
+    def fill(self, expected: Doubles, leader: Voice) -> float:
+        """Make `taps` the filter that `leader` is to follow; the size of its errors. expected: [order + 1]."""
+        rate, taps, told = leader.info.sample_rate, self.taps, self._told
+        heard = autocorrelation(leader.heard, taps.size, rate)
+        error = float(levinson(expected, taps, self._work))
+        # A filter takes what is strange to it for a huge error, and rings with it. So it is told a little of what
+        # sounds.
+        np.multiply(OWN * heard, min(1.0, expected[0] / max(heard[0], TINY)), out=told)
+        told += expected
+        levinson(told, taps, self._work)
+        # A chord of few lines rings for seconds, and chance or a high temperature can make it far louder than the album
+        # is, and clip: then it is made to die away.
+        loud = max(1.0, heard[0] / (TOO_LOUD * expected[0]))
+        np.exp(np.multiply(self._back, (loud - 1) / (RING * rate), out=self._fading), out=self._fading)
+        taps *= self._fading.astype(np.float32)
+        return error * min(FAINTEST, math.sqrt(max(1.0, TOO_FAINT * expected[0] / max(heard[0], TINY))))
 
 
 def _expected(voices: Sequence[Voice | None], mix: Mix, slot: int) -> Doubles | None:
@@ -91,22 +132,3 @@ def _shares(row: Floats) -> list[tuple[int, float]]:
     """Who counts in a row of a mix, and how much."""
     total = float(row.sum())
     return [(i, float(row[i]) / total) for i in np.flatnonzero(row).tolist()]
-
-
-def _give(hearers: Sequence[Voice], expected: Doubles | None, leader: Voice) -> None:
-    """A filter to everybody that hears what `leader` plays."""
-    if expected is None:
-        return
-    order = min(expected.size - 1, *(v.follows for v in hearers))
-    expected, heard = expected[: order + 1], autocorrelation(leader.heard, order, leader.info.sample_rate)
-    taps, work = np.empty(order, np.float32), np.empty((2, order))
-    error = levinson(expected, taps, work)
-    # A filter takes what is strange to it for a huge error, and rings with it. So it is told a little of what sounds.
-    levinson(expected + OWN * heard * min(1.0, expected[0] / max(heard[0], TINY)), taps, work)
-    # A chord of few lines rings for seconds, and chance or a high temperature can make it far louder than the album is,
-    # and clip: then it is made to die away.
-    loud = max(1.0, heard[0] / (TOO_LOUD * expected[0]))
-    taps *= np.exp(np.arange(-order, 0) * ((loud - 1) / (RING * leader.info.sample_rate))).astype(np.float32)
-    faint = min(FAINTEST, math.sqrt(max(1.0, TOO_FAINT * expected[0] / max(heard[0], TINY))))
-    for voice in hearers:
-        voice.follow(taps, error * faint)

@@ -21,6 +21,7 @@ MAX_STRETCH = 64.0
 MAX_GAIN = 16.0
 INNER = ("temperature", "stretch", "freeze", "chaos")
 """What of a mix is each voice's own business, [V]."""
+SIBLINGS = "fine-tuned from one base"
 
 
 class InvalidMix(AmbientdError):
@@ -92,9 +93,9 @@ def validate(mix: Mix, infos: Sequence[VoiceInfo | None], channels: int) -> None
                 "Voices that share logits must share their history",
             )
     for i, j in conditioned(mix, infos):
-        _check_compatible(infos[i], infos[j], SIBLING_FIELDS, "fine-tuned from one base")
+        _check_siblings(infos[i], infos[j], SIBLING_FIELDS)
     for i, j in _others(mix.morph):
-        _check_compatible(infos[i], infos[j], SHARED_FIELDS + SIBLING_FIELDS, "fine-tuned from one base")
+        _check_siblings(infos[i], infos[j], SHARED_FIELDS + SIBLING_FIELDS)
 
 
 def sharing(mix: Mix, loaded: Sequence[int]) -> Iterator[tuple[int, int]]:
@@ -133,6 +134,13 @@ def _check_compatible(a: VoiceInfo | None, b: VoiceInfo | None, fields: Sequence
                 f"{a.id!r} and {b.id!r} differ in {field} ({ours} and {theirs})",
                 f"Blend checkpoints that were {wanted}",
             )
+
+
+def _check_siblings(a: VoiceInfo | None, b: VoiceInfo | None, fields: Sequence[str]) -> None:
+    """Of no family are strangers, to each other as well."""
+    _check_compatible(a, b, fields, SIBLINGS)
+    if a and b and a.family is None:
+        raise IncompatibleVoices(f"{a.id!r} and {b.id!r} have no family", f"Blend checkpoints that were {SIBLINGS}")
 
 
 def effective(mix: Mix, present: NDArray[np.bool_], out: Mix) -> None:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from ambientd.arrays import Floats, Tokens
 from ambientd.engine.kernels import plan
 from ambientd.engine.kernels.emit import aligned
+from ambientd.engine.kernels.loudness import power
 from ambientd.engine.kernels.matrices import Format, activation_floats, padded
 from ambientd.engine.kernels.packing import PackedForecast, PackedNetwork
 from ambientd.engine.kernels.selftest import choose
@@ -136,6 +137,7 @@ class Voice:
         self._levels = decode_table(info.q_levels, info.quantization)
         # The filters are linear, so the album gain may be undone in the table, for nothing.
         decode[:] = self._levels / np.float32(info.album_gain)
+        self._decode = decode
         self.row[plan.DECODE] = decode.ctypes.data
         signal = self._buffer(plan.SIGNALS)
         signal[plan.INVERSE_TAU] = 1 / info.temperature
@@ -170,6 +172,11 @@ class Voice:
     def heard(self) -> Floats:
         """[WINDOW]: the samples before the next block, as forecasts know them: with the album's gain, unfiltered."""
         return self._levels[self.stream[: plan.WINDOW]]
+
+    @property
+    def power(self) -> float:
+        """Mean square of its last WINDOW samples as they are before its gain."""
+        return float(power(self.stream[: plan.WINDOW], self._decode, np.float32(self.info.pre_emphasis)))
 
     def follow(self, taps: Floats, error: float) -> None:
         """Expect what this filter does, and errors of that size. taps [order <= follows]; see `guide.levinson`."""

@@ -40,7 +40,8 @@ def test_gap_level_step_and_jump_are_those_of_the_change(make_checkpoint):
     assert feed(watch, engine, 0.1, 60, gap=0.002) == [change]
     measured = change.measured()
     assert (change.slot, change.ticket, measured["gap_ms"]) == (0, 9, 30)
-    assert 4 < measured["level_step_db"] <= 6.03  # wherever in a window it was
+    assert measured["level_step_db"] == 0  # it came in silent
+    assert 4 < measured["heard_step_db"] <= 6.03  # wherever in a window it was
     assert measured["level_shift_db"] == pytest.approx(20 * np.log10(2), abs=0.1)
     assert measured["jump"] == pytest.approx(0.3)
     assert not feed(watch, engine, 0.1, 60, gap=1)
@@ -54,8 +55,30 @@ def test_silence_makes_no_steps(make_checkpoint):
     watch.begin(change)
     engine.render(Mix.solo(1, 1), np.zeros((BLOCK, 1), np.float32))
     assert feed(watch, engine, 0.5, 60) == [change]
-    assert change.level_step < 1
+    assert change.heard_step < 1
     assert change.level_shift == 0
+
+
+def test_a_level_step_is_what_the_change_itself_makes(make_checkpoint):
+    """A swap of loud for soft, by gains of 26 dB: 100 ms long it is a step, a second long it is none."""
+    noise = np.random.default_rng(0).integers(64, 192, 4096, np.uint8)
+    found = []
+    for fade in (0.1, 1.0):
+        engine, watch = Engine(1, 1, RATE), Watch(RATE)
+        engine.place(0, open_voice(make_checkpoint(), 0, heard=noise))
+        mix, out, over = Mix.solo(1, 1), np.zeros((BLOCK, 1), np.float32), []
+        mix.gains[:] = 1
+        for block in range(120):
+            if block == 20:
+                engine.place(0, open_voice(make_checkpoint(), 1, heard=noise), fade)
+                watch.begin(watch.order(0, None))
+                mix.gains[:] = 0.05
+            watch.before(engine)
+            engine.render(mix, out)
+            over += watch.block(out, 0.0, engine)
+        found.append(over[0].level_step)
+    assert found[0] > 15
+    assert found[1] < found[0] / 4
 
 
 def steps(levels):

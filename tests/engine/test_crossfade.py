@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
-from ambientd.engine.crossfade import clear, equal_power, exchange
+from ambientd.engine.crossfade import FLOOR, clear, equal_power, evenly, exchange
 from ambientd.engine.engine import Engine
 from ambientd.engine.voice import open_voice
 from ambientd.types import BLOCK, Mix
 
 RATE, SLOTS, SPARE = 16_000, 3, 3
 FADE = 8 * BLOCK / RATE
+SETTLED = np.random.default_rng(0).integers(64, 192, 4096, np.uint8)
+"""What a voice has heard whose level is known: noise."""
 
 
 @pytest.fixture
@@ -27,7 +31,7 @@ def make_engine(make_checkpoint):
 
 @pytest.fixture
 def voice(make_checkpoint):
-    return lambda seed: open_voice(make_checkpoint(seed=seed), seed)
+    return lambda seed, heard=None: open_voice(make_checkpoint(seed=seed), seed, heard=heard)
 
 
 def solo(*slots):
@@ -124,18 +128,69 @@ def test_both_are_heard_and_then_only_the_new_one(make_engine, voice):
     swapped, old, new = make_engine(1), make_engine(1), make_engine()
     for engine in (swapped, old):
         render(engine, solo(0), 3)
-    for engine in (swapped, new):
-        engine.place(0, voice(2), FADE)
-    alone = [render(engine, solo(0), 10) for engine in (old, new)]
-    both = render(swapped, solo(0), 10)
-    # What comes in does so by itself as it does beside another one.
-    share = np.repeat(np.minimum(np.arange(1, 11) / 8, 1), BLOCK)
-    before = np.concatenate((np.zeros(BLOCK), share[:-BLOCK]))
+    swapped.place(0, voice(2), FADE)
+    new.place(0, voice(2))
+    leaving, coming = render(old, solo(0), 10), render(new, solo(0), 10)
+    coming[:BLOCK] /= np.arange(1, BLOCK + 1) / BLOCK  # its first block is a fade
+    gains, both = [[1.0, 0.0]], []
+    for _ in range(10):
+        both.append(render(swapped, solo(0), 1))
+        gains.append(swapped.mix.gains[[SPARE, 0], 0].tolist())
     ramp = np.tile(np.arange(1, BLOCK + 1) / BLOCK, 10)
-    leaving = (1 - ramp) * np.cos(before * np.pi / 2) + ramp * np.cos(share * np.pi / 2)
-    np.testing.assert_allclose(both, leaving * alone[0] + alone[1], atol=1e-5)
-    assert (both[8 * BLOCK :] == alone[1][8 * BLOCK :]).all()
+    starts, ends = np.repeat(gains[:-1], BLOCK, axis=0), np.repeat(gains[1:], BLOCK, axis=0)
+    ramped = starts + ramp[:, None] * (ends - starts)
+    np.testing.assert_allclose(np.concatenate(both), ramped[:, 0] * leaving + ramped[:, 1] * coming, atol=1e-5)
+    assert all(0 < gain < 1 for pair in gains[1:8] for gain in pair)
+    assert gains[8:] == [[0, 1]] * 3
     assert not swapped.changing
+
+
+def test_from_a_loud_voice_to_a_quiet_one_the_level_goes_evenly(make_engine, voice):
+    """A fall of 30 dB in eight blocks, whichever of the two is the loud one, and the engine says so."""
+    engine = make_engine()
+    engine.place(0, voice(9, SETTLED))
+    quiet, loud = solo(0), solo(0)
+    quiet.gains[0], loud.gains[0] = 0.03, 0.95
+    render(engine, loud, 3)
+    engine.place(0, voice(1, SETTLED), FADE)
+    falls = []
+    for _ in range(8):
+        render(engine, quiet, 1)
+        falls.append(engine.made)
+    assert sum(falls) == pytest.approx(20 * np.log10(0.03 / 0.95), abs=3)
+    assert min(falls) > -6
+    render(engine, quiet, 1)
+    assert engine.made == 0
+    engine.place(0, voice(2, SETTLED), FADE)
+    rises = []
+    for _ in range(8):
+        render(engine, loud, 1)
+        rises.append(engine.made)
+    assert max(rises) < 6
+    assert sum(rises) > 10  # it turns out to be softer than the noise that it has heard
+
+
+def test_a_knob_that_is_turned_meanwhile_is_not_the_changes_doing(make_engine, voice):
+    engine, mix = make_engine(), solo(0)
+    engine.place(0, voice(1, SETTLED))
+    render(engine, mix, 3)
+    engine.place(0, voice(2, SETTLED), FADE)
+    render(engine, mix, 6)
+    before = engine.mix.gains[0, 0]
+    mix.gains[0] = 0.1
+    render(engine, mix, 1)
+    assert engine.mix.gains[0, 0] < 0.4 * before
+    assert abs(engine.made) < 4
+
+
+@pytest.mark.parametrize(("was", "target"), [(1.0, 1.0), (1.0, 0.01), (0.01, 1.0), (1.0, 0.0), (0.0, 1.0)])
+def test_a_level_goes_evenly_from_end_to_end(was, target):
+    levels = []
+    for share in np.linspace(0, 1, 41):
+        now = math.cos(share * math.pi / 2) ** 2 * was + math.sin(share * math.pi / 2) ** 2 * target
+        levels.append(10 * math.log10(max(now * evenly(was, target, now, share) ** 2, FLOOR)))
+    steps, whole = np.abs(np.diff(levels)), max(abs(levels[-1] - levels[0]), 1e-9)
+    assert steps.max() < 1.3 * whole / 40 + 1e-6
 
 
 def test_votes_fade_with_who_casts_them(make_engine, voice):

@@ -91,6 +91,18 @@ def test_only_siblings_of_one_shape_condition_each_other(infos, field, value):
     assert other.id in str(caught.value)
 
 
+@pytest.mark.parametrize("field", ["conditioning", "morph"])
+def test_voices_of_no_family_share_no_tiers_and_no_weights(infos, field):
+    first, other = (dataclasses.replace(info, family=None) for info in (infos[0], infos[2]))
+    mix = Mix.solo(3, 2)
+    validate(mix, (first, None, other), 2)
+    getattr(mix, field)[..., 2, 0] = 0.5
+    with pytest.raises(IncompatibleVoices, match="family") as caught:
+        validate(mix, (first, None, other), 2)
+    assert first.id in str(caught.value)
+    assert other.id in str(caught.value)
+
+
 def test_tiers_that_a_voice_does_not_have_are_nobodys_business(infos):
     mix = Mix.solo(3, 2)
     mix.conditioning[len(infos[0].frame_sizes) :] = 1

@@ -32,6 +32,12 @@ def test_the_correlation_is_spearman_s():
     assert curve((5, 0), (2, 0), (0, 0)).correlation == pytest.approx(-1)
 
 
+def test_a_correlation_of_exactly_nine_tenths_is_enough():
+    found = curve((2, 0), (1, 0), (3, 0), (4, 0), (5, 0))
+    assert found.correlation == 0.9
+    assert found.follows
+
+
 def test_what_never_changes_follows_nothing():
     found = curve((3, 4), (3, 4), (3, 4))
     assert found.correlation == 0
