@@ -81,11 +81,17 @@ class Run:
         self.base_hours = base.card.training.hours_heard if base else 0.0
         architecture = request.architecture()
         corpus = read_corpus(
-            request.folders, architecture, request.sample_rate, 2 * request.sequence, request.split, request.seed
+            request.folders,
+            architecture,
+            request.sample_rate,
+            2 * request.sequence,
+            request.split,
+            request.seed,
+            request.augment,
         )
         self.album = families.credited(corpus.album, base.card.album) if base else corpus.album
         architecture = architecture.model_copy(update={"album_gain": corpus.gain})
-        fields = {f.name: getattr(request, f.name) for f in dataclasses.fields(Recipe)}
+        fields = {f.name: getattr(request, f.name) for f in dataclasses.fields(Recipe) if hasattr(request, f.name)}
         self.trainer = Trainer(architecture, request.sample_rate, corpus.data, Recipe(**fields), team, device)
         self.choice = Choice(self.folder, corpus.data, architecture, request.sample_rate, request.listen > 0)
         self.bits = math.nan
