@@ -28,11 +28,11 @@ from torch.nn.utils.parametrizations import weight_norm
 from ambientd.samplernn.checkpoint import Architecture, Forecast
 from ambientd.samplernn.quantize import network_scale
 from ambientd_plugins.training import dataset
+from ambientd_plugins.training.albums.chunks import read_dataset
 from ambientd_plugins.training.asking import LEARNING_RATE
 from ambientd_plugins.training.augment import varying
-from ambientd_plugins.training.chunks import read_dataset
 from ambientd_plugins.training.dataset import Split, Tokens
-from ambientd_plugins.training.evaluate import mean_bits, track_bits
+from ambientd_plugins.training.judging.evaluate import mean_bits, track_bits
 from ambientd_plugins.training.trainer import BITS, Recipe, Trainer
 
 SAMPLE_RATE = 16_000

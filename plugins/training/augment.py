@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from ambientd.samplernn.checkpoint import Architecture
-from ambientd_plugins.training.album import Track
+from ambientd_plugins.training.albums.tracks import Track
 from ambientd_plugins.training.dataset import Tokens, nothing_else, tokenise
 
 SEMITONES = 1.0

@@ -11,8 +11,8 @@ import numpy as np
 
 from ambientd.samplernn.checkpoint import Album, Architecture
 from ambientd_plugins.training import dataset
+from ambientd_plugins.training.albums.chunks import read_dataset
 from ambientd_plugins.training.augment import varying
-from ambientd_plugins.training.chunks import read_dataset
 from ambientd_plugins.training.errors import AlbumError
 
 

@@ -19,7 +19,7 @@ from ambientd.samplernn import quantize
 from ambientd.samplernn.checkpoint import Architecture
 from ambientd.samplernn.forecast import Forecasts, forecast_track
 from ambientd.samplernn.guide import ORDER, make_guide
-from ambientd_plugins.training.album import Track
+from ambientd_plugins.training.albums.tracks import Track
 from ambientd_plugins.training.errors import AlbumError
 
 if TYPE_CHECKING:

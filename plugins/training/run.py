@@ -21,19 +21,19 @@ import torch
 from ambientd.plugin import AmbientdError
 from ambientd.samplernn.checkpoint import Card, Checkpoint, Training
 from ambientd_plugins.training import dataset, families
-from ambientd_plugins.training.choice import Choice
 from ambientd_plugins.training.corpus import read_corpus
 from ambientd_plugins.training.distributed import ALONE, Team
 from ambientd_plugins.training.errors import TrainingError
 from ambientd_plugins.training.folder import RunFolder
 from ambientd_plugins.training.interrupts import interrupts
-from ambientd_plugins.training.report import write_report
+from ambientd_plugins.training.judging.choice import Choice
+from ambientd_plugins.training.report.page import write_report
 from ambientd_plugins.training.request import MAY_CHANGE, Request
 from ambientd_plugins.training.trainer import CPU, Recipe, Trainer, validation_bits
 
 if TYPE_CHECKING:
     from ambientd.plugin import Floats
-    from ambientd_plugins.training.board import Board
+    from ambientd_plugins.training.report.board import Board
 
 SAVE_EVERY_SECONDS = 45.0
 LOSSES_EVERY = 10
@@ -255,7 +255,7 @@ class Run:
     def _board(self) -> Iterator[None]:
         """TensorBoard's files, while training."""
         if self.team.leads:
-            from ambientd_plugins.training.board import Board
+            from ambientd_plugins.training.report.board import Board
 
             self.board = Board(self.folder.path, self.trainer.step, self.folder.say)
         try:

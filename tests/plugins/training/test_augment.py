@@ -6,7 +6,7 @@ import pytest
 from ambientd.samplernn.checkpoint import Architecture
 from ambientd.samplernn.quantize import decode
 from ambientd_plugins.training import augment, dataset
-from ambientd_plugins.training.album import Track
+from ambientd_plugins.training.albums.tracks import Track
 from ambientd_plugins.training.corpus import read_corpus
 from ambientd_plugins.training.trainer import Recipe, Trainer
 

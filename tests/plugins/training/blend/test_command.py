@@ -19,7 +19,7 @@ from click.testing import CliRunner
 
 from ambientd.cli import main
 from ambientd.plugin import AmbientdError
-from ambientd_plugins.training.blend_report_command import FAILED, blend_report
+from ambientd_plugins.training.blend.command import FAILED, blend_report
 
 from .echoes import NOISE, RATE, save_echo
 

@@ -8,14 +8,14 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from ambientd.samplernn.checkpoint import Card
-from ambientd_plugins.training.blend_curve import DEEPEST_VALLEY, LEAST_CORRELATION, MEASURES, Curve, Point
-from ambientd_plugins.training.report_audio import flac
-from ambientd_plugins.training.report_chart import Line, chart
-from ambientd_plugins.training.report_html import definitions, figure, link, page, section, table
+from ambientd_plugins.training.blend.curve import DEEPEST_VALLEY, LEAST_CORRELATION, MEASURES, Curve, Point
+from ambientd_plugins.training.report.audio import flac
+from ambientd_plugins.training.report.chart import Line, chart
+from ambientd_plugins.training.report.html import definitions, figure, link, page, section, table
 
 if TYPE_CHECKING:
     from ambientd.plugin import Floats
-    from ambientd_plugins.training.blend_judge import AlbumBits
+    from ambientd_plugins.training.blend.judge import AlbumBits
 
 X_LABEL = "weight of B"
 UNITS = {"level_db": "level dB", "flatness": "flatness", "silent_share": "silent share", "tonality": "tonality"}
@@ -108,7 +108,7 @@ def _chart(lines: Sequence[Line], y_label: str) -> str:
 
 
 def _sounds(report: Report) -> str:
-    from ambientd_plugins.training.pictures import mel_png
+    from ambientd_plugins.training.report.pictures import mel_png
 
     figures = []
     for point, audio in zip(report.curve.points, report.audio, strict=True):

@@ -14,9 +14,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ambientd_plugins.training.album_decode import ffmpeg
-from ambientd_plugins.training.album_file import Facts
-from ambientd_plugins.training.album_item import Failed, Item, clean
+from ambientd_plugins.training.albums.album_file import Facts
+from ambientd_plugins.training.albums.decode import ffmpeg
+from ambientd_plugins.training.albums.item import Failed, Item, clean
 from ambientd_plugins.training.errors import AlbumError
 
 DEPTH = 3

@@ -6,7 +6,7 @@ import pytest
 from ambientd.samplernn import quantize
 from ambientd.samplernn.checkpoint import Architecture, Card, load, save
 from ambientd.samplernn.model import SampleRNN
-from ambientd_plugins.training.blend_judge import MOST_GAIN_DB, Judge, Judges, album_level, level
+from ambientd_plugins.training.blend.judge import MOST_GAIN_DB, Judge, Judges, album_level, level
 from ambientd_plugins.training.errors import JudgeError
 
 from .echoes import LEVELS, MIDDLE, NOISE, RATE, echo, save_echo

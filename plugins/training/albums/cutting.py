@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ambientd.samplernn.checkpoint import Album
-from ambientd_plugins.training.album import audio_files, read_track, writing
-from ambientd_plugins.training.album_file import METADATA, metadata_toml, read_metadata
-from ambientd_plugins.training.chunks import MANIFEST, PICTURE, REPORT, Chunk
+from ambientd_plugins.training.albums.album_file import METADATA, metadata_toml, read_metadata
+from ambientd_plugins.training.albums.chunks import MANIFEST, PICTURE, REPORT, Chunk
+from ambientd_plugins.training.albums.silence import level_db, sounding
+from ambientd_plugins.training.albums.survey import Survey
+from ambientd_plugins.training.albums.tracks import audio_files, read_track, writing
 from ambientd_plugins.training.errors import AlbumError
-from ambientd_plugins.training.silence import level_db, sounding
-from ambientd_plugins.training.survey import Survey
 
 if TYPE_CHECKING:
     from ambientd.plugin import Floats

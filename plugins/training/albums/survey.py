@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ambientd_plugins.training.album import Track
-from ambientd_plugins.training.loudness import block_powers, gated_loudness
-from ambientd_plugins.training.pictures import MELS, log_mel
-from ambientd_plugins.training.recording import Source, clipping, upsampled_from
-from ambientd_plugins.training.silence import level_db, silent_seconds
+from ambientd_plugins.training.albums.loudness import block_powers, gated_loudness
+from ambientd_plugins.training.albums.recording import Source, clipping, upsampled_from
+from ambientd_plugins.training.albums.silence import level_db, silent_seconds
+from ambientd_plugins.training.albums.tracks import Track
+from ambientd_plugins.training.report.pictures import MELS, log_mel
 
 if TYPE_CHECKING:
     from ambientd.plugin import Floats
@@ -117,7 +117,7 @@ class Survey:
 
     def png(self, title: str) -> bytes:
         """The album's mel spectrogram; a line where a stretch begins."""
-        from ambientd_plugins.training.album_picture import album_png
+        from ambientd_plugins.training.albums.picture import album_png
 
         image = np.stack(self.columns, axis=1) if self.columns else np.zeros((MELS, 1), np.float32)
         return bytes(album_png(image, self.starts, self.samples / self.sample_rate, title))

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from ambientd_plugins.training.chunks import MANIFEST, PICTURE, REPORT, facts_before_cutting, read_dataset
-from ambientd_plugins.training.cutting import Cut, chunk_album
+from ambientd_plugins.training.albums.chunks import MANIFEST, PICTURE, REPORT, facts_before_cutting, read_dataset
+from ambientd_plugins.training.albums.cutting import Cut, chunk_album
 from ambientd_plugins.training.errors import AlbumError
 
 RATE = 8000

@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from ambientd_plugins.training.album import files_below, sha256_of, writing
-from ambientd_plugins.training.album_decode import tags, to_flac
-from ambientd_plugins.training.album_file import Facts, add_track, read_facts, write_facts
-from ambientd_plugins.training.album_item import Failed, Item, clean, slug
-from ambientd_plugins.training.album_web import Web, licence
+from ambientd_plugins.training.albums.album_file import Facts, add_track, read_facts, write_facts
+from ambientd_plugins.training.albums.decode import tags, to_flac
+from ambientd_plugins.training.albums.item import Failed, Item, clean, slug
+from ambientd_plugins.training.albums.tracks import files_below, sha256_of, writing
+from ambientd_plugins.training.albums.web import Web, licence
 from ambientd_plugins.training.errors import AlbumError
 
 SUFFIXES = {

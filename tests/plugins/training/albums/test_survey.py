@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from ambientd_plugins.training.album import Track, resample
-from ambientd_plugins.training.loudness import block_powers, gated_loudness
-from ambientd_plugins.training.recording import clipping, upsampled_from
-from ambientd_plugins.training.silence import sounding
-from ambientd_plugins.training.survey import survey
+from ambientd_plugins.training.albums.loudness import block_powers, gated_loudness
+from ambientd_plugins.training.albums.recording import clipping, upsampled_from
+from ambientd_plugins.training.albums.silence import sounding
+from ambientd_plugins.training.albums.survey import survey
+from ambientd_plugins.training.albums.tracks import Track, resample
 
 RATE = 8000
 

@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from ambientd_plugins.training.album_decode import to_flac
-from ambientd_plugins.training.chunks import read_dataset
+from ambientd_plugins.training.albums.chunks import read_dataset
+from ambientd_plugins.training.albums.decode import to_flac
+from ambientd_plugins.training.albums.fetch import fetch_album
 from ambientd_plugins.training.errors import AlbumError
-from ambientd_plugins.training.fetch import fetch_album
 
-from .conftest import RATE, tones
+from ..conftest import RATE, tones
 from .web_server import WebServer
 
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from ambientd.samplernn.checkpoint import Album
-from ambientd_plugins.training.album import Track, audio_files, read_track
-from ambientd_plugins.training.album_file import read_metadata
+from ambientd_plugins.training.albums.album_file import read_metadata
+from ambientd_plugins.training.albums.tracks import Track, audio_files, read_track
 from ambientd_plugins.training.errors import AlbumError
 
 MANIFEST, REPORT, PICTURE = "manifest.json", "report.json", "report.png"

@@ -15,9 +15,9 @@ from typing import Any
 
 from ambientd.samplernn.checkpoint import Card, Checkpoint, load, write_atomically
 from ambientd_plugins.training.errors import TrainingError
-from ambientd_plugins.training.report_audio import album_flac, as_flac, latest_samples
-from ambientd_plugins.training.report_chart import Line, chart
-from ambientd_plugins.training.report_html import definitions, figure, link, page, section, table
+from ambientd_plugins.training.report.audio import album_flac, as_flac, latest_samples
+from ambientd_plugins.training.report.chart import Line, chart
+from ambientd_plugins.training.report.html import definitions, figure, link, page, section, table
 
 REPORT = "report.html"
 MOST_PICTURE_BYTES = 2 << 20

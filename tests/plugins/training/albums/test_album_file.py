@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ambientd_plugins.training.album_file import add_track, metadata_toml, read_metadata, to_toml
-from ambientd_plugins.training.album_item import clean, slug
-from ambientd_plugins.training.album_web import identity, licence, reason
+from ambientd_plugins.training.albums.album_file import add_track, metadata_toml, read_metadata, to_toml
+from ambientd_plugins.training.albums.item import clean, slug
+from ambientd_plugins.training.albums.web import identity, licence, reason
 from ambientd_plugins.training.errors import AlbumError
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)

@@ -10,8 +10,8 @@ import soundfile
 from matplotlib.image import imread
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from ambientd_plugins.training.board import Board
-from ambientd_plugins.training.pictures import mel_png
+from ambientd_plugins.training.report.board import Board
+from ambientd_plugins.training.report.pictures import mel_png
 
 RATE = 8000
 
@@ -108,7 +108,7 @@ def test_a_board_that_cannot_be_written_falls_silent(tmp_path):
 FULL = """
 import resource, signal, sys
 from pathlib import Path
-from ambientd_plugins.training.board import Board
+from ambientd_plugins.training.report.board import Board
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 board = Board(Path(sys.argv[1]), say=print)

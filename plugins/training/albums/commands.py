@@ -36,7 +36,7 @@ def fetch(wanted: tuple[str, ...], out: Path, as_json: bool, **head: str | None)
 
     from rich.markup import escape
 
-    from ambientd_plugins.training.fetch import fetch_album
+    from ambientd_plugins.training.albums.fetch import fetch_album
 
     try:
         with bar("{task.description}") as progress:
@@ -87,8 +87,8 @@ def chunk(
 
     OUT also gets what was found: report.json, and the album's mel spectrogram as report.png.
     """
-    from ambientd_plugins.training.chunks import PICTURE
-    from ambientd_plugins.training.cutting import Cut, chunk_album
+    from ambientd_plugins.training.albums.chunks import PICTURE
+    from ambientd_plugins.training.albums.cutting import Cut, chunk_album
 
     cut = Cut(trim_silence=None if keep_silence else trim_silence, **numbers)
     with bar("cutting {task.fields[note]}") as progress:
@@ -121,8 +121,8 @@ def show(folder: Path, sample_rate: int, as_json: bool) -> None:
 
     Of a chunk folder, silence, clipping and sample rates are those of the files it was cut from.
     """
-    from ambientd_plugins.training.chunks import facts_before_cutting, read_dataset
-    from ambientd_plugins.training.survey import survey
+    from ambientd_plugins.training.albums.chunks import facts_before_cutting, read_dataset
+    from ambientd_plugins.training.albums.survey import survey
 
     metadata, tracks = read_dataset(folder, sample_rate)
     found = survey(tracks, sample_rate) | facts_before_cutting(folder)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ambientd_plugins.training.albums.recording import Source, clipping
 from ambientd_plugins.training.errors import AlbumError
-from ambientd_plugins.training.recording import Source, clipping
 
 if TYPE_CHECKING:
     from ambientd.plugin import Floats

@@ -17,7 +17,7 @@ from ambientd.samplernn.checkpoint import Checkpoint, fingerprint, load
 from ambientd.samplernn.model import SampleRNN
 from ambientd.samplernn.scores import SILENCE_DB
 from ambientd_plugins.training.errors import JudgeError
-from ambientd_plugins.training.evaluate import track_bits
+from ambientd_plugins.training.judging.evaluate import track_bits
 
 if TYPE_CHECKING:
     from ambientd.plugin import Floats

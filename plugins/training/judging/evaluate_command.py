@@ -36,7 +36,7 @@ def evaluate(checkpoint: str, album: Path, split: str, seed: int, threads: int |
     from ambientd.samplernn.checkpoint import load
     from ambientd.samplernn.library import resolve_local
     from ambientd.samplernn.model import SampleRNN
-    from ambientd_plugins.training.evaluate import mean_bits, track_bits
+    from ambientd_plugins.training.judging.evaluate import mean_bits, track_bits
 
     if threads:
         torch.set_num_threads(threads)
@@ -66,7 +66,7 @@ def _parts(card: Card, album: Path, split: str, seed: int) -> list[tuple[str, To
     import numpy as np
 
     from ambientd_plugins.training import dataset
-    from ambientd_plugins.training.chunks import read_dataset
+    from ambientd_plugins.training.albums.chunks import read_dataset
 
     _, tracks = read_dataset(album, card.sample_rate)
     tracks = [track for track in tracks if len(track.audio)]

@@ -12,9 +12,9 @@ from ambientd.samplernn.checkpoint import Architecture, Card, Checkpoint, Traini
 from ambientd.samplernn.model import SampleRNN
 from ambientd.samplernn.scores import Scores
 from ambientd_plugins.training import dataset
-from ambientd_plugins.training.choice import NEAR, Choice, ranked
 from ambientd_plugins.training.folder import RunFolder
-from ambientd_plugins.training.listen import Heard, best_of
+from ambientd_plugins.training.judging.choice import NEAR, Choice, ranked
+from ambientd_plugins.training.judging.listen import Heard, best_of
 
 ARCHITECTURE = Architecture(dim=8, frame_sizes=(4, 8), n_rnn=1)
 RATE = 8000

@@ -14,11 +14,11 @@ import soundfile
 
 from ambientd.samplernn.checkpoint import Album, Architecture, Card, Training, save
 from ambientd.samplernn.model import SampleRNN
-from ambientd_plugins.training import report_audio
 from ambientd_plugins.training.errors import TrainingError
-from ambientd_plugins.training.pictures import mel_png
-from ambientd_plugins.training.report import write_report
-from ambientd_plugins.training.report_chart import MOST_POINTS, Line, chart, thinned
+from ambientd_plugins.training.report import audio as report_audio
+from ambientd_plugins.training.report.chart import MOST_POINTS, Line, chart, thinned
+from ambientd_plugins.training.report.page import write_report
+from ambientd_plugins.training.report.pictures import mel_png
 
 RATE = 8000
 ARCHITECTURE = Architecture(dim=8, frame_sizes=(4, 8), n_rnn=1, q_levels=64, album_gain=2.0)

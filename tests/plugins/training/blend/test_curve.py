@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ambientd.samplernn.scores import score
-from ambientd_plugins.training.blend_curve import Curve, Point, Take, weights
+from ambientd_plugins.training.blend.curve import Curve, Point, Take, weights
 
 SCORES = score(np.zeros(8000, np.float32), 8000)
 

@@ -16,10 +16,10 @@ from ambientd_plugins.training.progress import PATH, bar
 if TYPE_CHECKING:
     from ambientd.plugin import Floats
     from ambientd.samplernn.checkpoint import Checkpoint
-    from ambientd_plugins.training.blend_curve import Take
-    from ambientd_plugins.training.blend_judge import Judges
-    from ambientd_plugins.training.blend_page import Report
-    from ambientd_plugins.training.blend_sweep import Sweep
+    from ambientd_plugins.training.blend.curve import Take
+    from ambientd_plugins.training.blend.judge import Judges
+    from ambientd_plugins.training.blend.page import Report
+    from ambientd_plugins.training.blend.sweep import Sweep
 
 FAILED = 10
 """Exit status where everything was measured, and a test was not passed."""
@@ -67,9 +67,9 @@ def blend_report(
 
     from ambientd.samplernn.checkpoint import load, write_atomically
     from ambientd.samplernn.library import resolve_local
-    from ambientd_plugins.training.blend_judge import Judges
-    from ambientd_plugins.training.blend_page import render_page
-    from ambientd_plugins.training.blend_sweep import Sweep
+    from ambientd_plugins.training.blend.judge import Judges
+    from ambientd_plugins.training.blend.page import render_page
+    from ambientd_plugins.training.blend.sweep import Sweep
 
     if threads:
         torch.set_num_threads(threads)
@@ -111,8 +111,8 @@ def _judge_of(id: str, runs: Path) -> Path:
 
 def _measure(sweep: Sweep, points: int, players: tuple[Checkpoint, Checkpoint], judges: Judges) -> Report:
     """Play at every weight, then judge what was played."""
-    from ambientd_plugins.training.blend_curve import Curve, Point, weights
-    from ambientd_plugins.training.blend_page import Player, Report
+    from ambientd_plugins.training.blend.curve import Curve, Point, weights
+    from ambientd_plugins.training.blend.page import Player, Report
 
     albums = judges.albums(players)
     steps = weights(points)
@@ -138,7 +138,7 @@ def _measure(sweep: Sweep, points: int, players: tuple[Checkpoint, Checkpoint], 
 def _judge(played: list[Floats], seeds: list[int], judges: Judges) -> list[Take]:
     """What both judges and the ear say of each audio [samples]. seeds: which each was played with."""
     from ambientd.samplernn.scores import score
-    from ambientd_plugins.training.blend_curve import Take
+    from ambientd_plugins.training.blend.curve import Take
 
     with bar("the judges listen") as shown:
         task = shown.add_task("", total=2 * sum(map(len, played)))
@@ -152,7 +152,7 @@ def _judge(played: list[Floats], seeds: list[int], judges: Judges) -> list[Take]
 
 
 def _print(report: Report, page: Path) -> None:
-    from ambientd_plugins.training.blend_page import HEADS, rows, verdict
+    from ambientd_plugins.training.blend.page import HEADS, rows, verdict
 
     lines = [HEADS, *rows(report)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]

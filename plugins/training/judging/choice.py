@@ -22,10 +22,10 @@ from ambientd.samplernn.checkpoint import Architecture, Card, Checkpoint, dump, 
 from ambientd.samplernn.model import SampleRNN
 from ambientd.samplernn.scores import Scores, quality
 from ambientd_plugins.training.dataset import Split
-from ambientd_plugins.training.evaluate import mean_bits, track_bits
 from ambientd_plugins.training.folder import RunFolder
-from ambientd_plugins.training.listen import Ear, Heard, best_of
-from ambientd_plugins.training.pictures import mel_png
+from ambientd_plugins.training.judging.evaluate import mean_bits, track_bits
+from ambientd_plugins.training.judging.listen import Ear, Heard, best_of
+from ambientd_plugins.training.report.pictures import mel_png
 
 NEAR = 0.05
 KEPT = 3

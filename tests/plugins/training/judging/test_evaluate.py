@@ -14,10 +14,10 @@ from ambientd.plugin import AmbientdError
 from ambientd.samplernn.checkpoint import Album, Architecture, Card, save
 from ambientd.samplernn.model import SampleRNN
 from ambientd_plugins.training import dataset
-from ambientd_plugins.training.chunks import read_dataset
-from ambientd_plugins.training.evaluate import mean_bits, track_bits
-from ambientd_plugins.training.evaluate_command import evaluate
+from ambientd_plugins.training.albums.chunks import read_dataset
 from ambientd_plugins.training.fast import FastSampleRNN
+from ambientd_plugins.training.judging.evaluate import mean_bits, track_bits
+from ambientd_plugins.training.judging.evaluate_command import evaluate
 
 ARCHITECTURE = Architecture(dim=12, frame_sizes=(4, 8), n_rnn=2, q_levels=32)
 RATE = 8000
@@ -53,8 +53,8 @@ def one_frame_at_a_time(net, track):
 
 @pytest.mark.parametrize("kind", [SampleRNN, FastSampleRNN])
 def test_every_sample_is_judged_once_with_the_state_carried(kind, monkeypatch):
-    monkeypatch.setattr("ambientd_plugins.training.evaluate.SPAN", 128)
-    monkeypatch.setattr("ambientd_plugins.training.evaluate.ROWS", 3)
+    monkeypatch.setattr("ambientd_plugins.training.judging.evaluate.SPAN", 128)
+    monkeypatch.setattr("ambientd_plugins.training.judging.evaluate.ROWS", 3)
     net, tracks, judged = model(kind), noise(203, 8, 1, 520, 64, 7), []
     found = track_bits(net, tracks, judged.append)
     wanted = [np.mean(one_frame_at_a_time(net, track)) / math.log(2) for track in tracks]

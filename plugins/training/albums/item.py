@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ambientd_plugins.training.album_file import Facts
+from ambientd_plugins.training.albums.album_file import Facts
 
 LONGEST = 300
 """Characters that a text from elsewhere may have."""
