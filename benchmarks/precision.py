@@ -18,7 +18,7 @@ from ambientd.engine.voice import Voice, pack
 from ambientd.samplernn.checkpoint import Checkpoint, load
 from ambientd.samplernn.quantize import album_dc, encode, pre_emphasise
 from ambientd.types import BLOCK
-from ambientd_plugins.training.chunks import read_dataset
+from ambientd_plugins.training.albums.chunks import read_dataset
 
 PLACES = 8
 """Runs, spread over the ends of the tracks."""

@@ -11,6 +11,7 @@ What each of them is: benchmarks/training.md.
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
 import sys
 import time
@@ -27,9 +28,11 @@ from torch.nn.utils.parametrizations import weight_norm
 from ambientd.samplernn.checkpoint import Architecture, Forecast
 from ambientd.samplernn.quantize import network_scale
 from ambientd_plugins.training import dataset
-from ambientd_plugins.training.chunks import read_dataset
+from ambientd_plugins.training.albums.chunks import read_dataset
+from ambientd_plugins.training.asking import LEARNING_RATE
+from ambientd_plugins.training.augment import varying
 from ambientd_plugins.training.dataset import Split, Tokens
-from ambientd_plugins.training.evaluate import mean_bits, track_bits
+from ambientd_plugins.training.judging.evaluate import mean_bits, track_bits
 from ambientd_plugins.training.trainer import BITS, Recipe, Trainer
 
 SAMPLE_RATE = 16_000
@@ -177,25 +180,24 @@ def textbook(data: Split, architecture: Architecture, options: argparse.Namespac
     return model, step
 
 
-def tokens_of(album: Path, options: argparse.Namespace) -> tuple[Architecture, Split, list[Tokens]]:
-    """(architecture, training part, held-out parts): the end of every track is held out, and judged in one piece."""
+def tokens_of(
+    album: Path, architecture: Architecture, sequence: int, copies: int = 0, seed: int = 1
+) -> tuple[Architecture, Split]:
+    """(architecture with the album's gain, training and held-out parts): the end of every track, each in one piece.
+
+    copies, seed: of the variations to train on as well.
+    """
     _, tracks = read_dataset(album, SAMPLE_RATE)
-    dc, gain = dataset.scale(tracks, options.pre_emphasis)
-    architecture = Architecture(
-        dim=options.dim,
-        frame_sizes=(16, 64),
-        n_rnn=options.n_rnn,
-        pre_emphasis=options.pre_emphasis,
-        album_gain=gain,
-        forecast=Forecast() if options.who == "ours" else None,
-    )
+    dc, gain = dataset.scale(tracks, architecture.pre_emphasis)
+    architecture = architecture.model_copy(update={"album_gain": gain})
+    vary = varying(tracks, dc, architecture, SAMPLE_RATE, copies, seed)
     tokens = [dataset.tokenise(track, dc, architecture) for track in tracks]
-    cuts = [round(len(t) * (1 - dataset.HELD_OUT)) for t in tokens]
-    parts = [(t[:cut], t[cut:]) for t, cut in zip(tokens, cuts, strict=True) if cut > 2 * options.sequence]
-    if not parts:
+    cuts = [(index, round(len(t) * (1 - dataset.HELD_OUT))) for index, t in enumerate(tokens)]
+    cuts = [(index, cut) for index, cut in cuts if cut > 2 * sequence]
+    if not cuts:
         sys.exit(f"{album} is too short")
-    held = [after for _, after in parts]
-    return architecture, Split([before for before, _ in parts], held), held
+    before, after = [tokens[index][:cut] for index, cut in cuts], [tokens[index][cut:] for index, cut in cuts]
+    return architecture, Split(before, after, variations=[vary(index, cut) for index, cut in cuts])
 
 
 def train(step: Step, ended: Callable[[float], bool]) -> dict[str, Any]:
@@ -219,7 +221,14 @@ def train(step: Step, ended: Callable[[float], bool]) -> dict[str, Any]:
 def compare(options: argparse.Namespace) -> dict[str, Any]:
     """Train one of the two, judge it, and say all that the result depends on."""
     torch.set_num_threads(options.threads)
-    architecture, data, held = tokens_of(options.album, options)
+    architecture = Architecture(
+        dim=options.dim,
+        frame_sizes=(16, 64),
+        n_rnn=options.n_rnn,
+        pre_emphasis=options.pre_emphasis,
+        forecast=Forecast() if options.who == "ours" else None,
+    )
+    architecture, data = tokens_of(options.album, architecture, options.sequence)
     if options.who == "ours":
         recipe = Recipe(options.batch, options.sequence, options.lr, None, None, options.seed, options.cpu_minutes)
         trainer = Trainer(architecture, SAMPLE_RATE, data, recipe)
@@ -228,13 +237,16 @@ def compare(options: argparse.Namespace) -> dict[str, Any]:
     else:
         model, step = textbook(data, architecture, options)
         took = train(step, lambda cpu: cpu >= 60 * options.cpu_minutes)
-    bits = track_bits(model.eval(), held)
-    samples = took["steps"] * options.batch * options.sequence
     asked = {key: value for key, value in vars(options).items() if key not in ("album", "out", "cpu_minutes")}
+    samples = took["steps"] * options.batch * options.sequence
+    return {"album": options.album.name, **asked, **judged(model.eval(), data, took, samples)}
+
+
+def judged(model: Any, data: Split, took: dict[str, Any], samples: int) -> dict[str, Any]:
+    """What came of a training that `took` so much and heard so many samples."""
+    held = data.validation
     return {
-        "album": options.album.name,
-        **asked,
-        "test_bits": round(mean_bits(bits, held), 4),
+        "test_bits": round(mean_bits(track_bits(model, held), held), 4),
         "train_bits": round(took["train_bits"], 4),
         "samples_per_second": round(samples / took["seconds"]),
         "steps": took["steps"],
@@ -244,6 +256,21 @@ def compare(options: argparse.Namespace) -> dict[str, Any]:
         "held_out_samples": sum(map(len, held)),
         "torch": torch.__version__,
     }
+
+
+def learning_rate(dim: int) -> float:
+    """What `ambientd train` takes."""
+    return LEARNING_RATE * min(1.0, 192 / dim)
+
+
+def append(out: Path | None, row: dict[str, Any]) -> None:
+    """Print a result, and add it as a line to a file that others may be adding to."""
+    line = json.dumps(row)
+    print(line)
+    if out:
+        with out.open("a") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            file.write(line + "\n")
 
 
 def arguments(words: list[str] | None = None) -> argparse.Namespace:
@@ -263,14 +290,10 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--pre_emphasis", type=float, default=0.85)
     options = parser.parse_args(words)
     options.batch = options.batch or BATCH[options.who]
-    options.lr = options.lr or (1e-3 if options.who == "textbook" else 0.006 * min(1.0, 192 / options.dim))
+    options.lr = options.lr or (1e-3 if options.who == "textbook" else learning_rate(options.dim))
     return options
 
 
 if __name__ == "__main__":
     options = arguments()
-    line = json.dumps(compare(options))
-    print(line)
-    if options.out:
-        with options.out.open("a") as file:
-            file.write(line + "\n")
+    append(options.out, compare(options))

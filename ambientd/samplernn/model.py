@@ -42,11 +42,11 @@ class Cell(nn.Module):
         self.bias_hh = nn.Parameter(torch.zeros(3 * dim))
         self.h0 = nn.Parameter(torch.zeros(dim))
 
-    def forward(self, x: Tensor, state: Tensor) -> Tensor:
-        """x [B, T, D] from state [B, D] -> [B, T, D]."""
+    def forward(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """x [B, T, D] from state [B, D] -> ([B, T, D], last state [B, D])."""
         weights = (self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
         out, _ = torch.gru(x, state[None], weights, True, 1, 0.0, self.training, False, True)
-        return out
+        return out, out[:, -1]
 
 
 class Tier(nn.Module):
@@ -73,8 +73,8 @@ class Tier(nn.Module):
             x = x + above
         last = []
         for cell, hidden in zip(self.cells, state, strict=True):
-            x = cell(x, hidden)
-            last.append(x[:, -1])
+            x, after = cell(x, hidden)
+            last.append(after)
         return self.upsample(x).unflatten(2, (self.ratio, -1)).flatten(1, 2), last
 
 

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 @hookimpl
 def register_commands(cli: click.Group) -> None:
-    from ambientd_plugins.training.album_commands import album
+    from ambientd_plugins.training.albums.commands import album
     from ambientd_plugins.training.bench_command import bench
-    from ambientd_plugins.training.blend_report_command import blend_report
-    from ambientd_plugins.training.evaluate_command import evaluate
+    from ambientd_plugins.training.blend.command import blend_report
+    from ambientd_plugins.training.judging.evaluate_command import evaluate
     from ambientd_plugins.training.train_command import train
 
     cli.add_command(album)

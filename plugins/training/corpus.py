@@ -11,7 +11,8 @@ import numpy as np
 
 from ambientd.samplernn.checkpoint import Album, Architecture
 from ambientd_plugins.training import dataset
-from ambientd_plugins.training.chunks import read_dataset
+from ambientd_plugins.training.albums.chunks import read_dataset
+from ambientd_plugins.training.augment import varying
 from ambientd_plugins.training.errors import AlbumError
 
 
@@ -25,9 +26,17 @@ class Corpus:
 
 
 def read_corpus(
-    folders: Sequence[Path], architecture: Architecture, sample_rate: int, shortest: int, how: str, seed: int
+    folders: Sequence[Path],
+    architecture: Architecture,
+    sample_rate: int,
+    shortest: int,
+    how: str,
+    seed: int,
+    copies: int = 0,
 ) -> Corpus:
     """Read every album with a gain, a DC offset and a held-out part of its own. `how`: see `dataset.split`.
+
+    copies: so many variations of all that is trained on; see `augment`.
 
     A common gain would leave a quiet album a few of the quantization levels. Raises AlbumError.
     """
@@ -40,7 +49,8 @@ def read_corpus(
         scaled = architecture.model_copy(update={"album_gain": gain})
         tokens = [dataset.tokenise(t, dc, scaled) for t in tracks]
         try:
-            splits.append(dataset.split(tokens, shortest, how, np.random.default_rng(seed)))
+            vary = varying(tracks, dc, scaled, sample_rate, copies, seed)
+            splits.append(dataset.split(tokens, shortest, how, np.random.default_rng(seed), vary))
         except AlbumError as error:
             raise AlbumError(f"{folder}: {error.what}", error.remedy) from None
         albums.append(album)

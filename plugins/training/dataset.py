@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ from ambientd.samplernn import quantize
 from ambientd.samplernn.checkpoint import Architecture
 from ambientd.samplernn.forecast import Forecasts, forecast_track
 from ambientd.samplernn.guide import ORDER, make_guide
-from ambientd_plugins.training.album import Track
+from ambientd_plugins.training.albums.tracks import Track
 from ambientd_plugins.training.errors import AlbumError
 
 if TYPE_CHECKING:
@@ -43,12 +43,21 @@ class Split:
     """Token tracks to learn from, to choose by, and to judge the choice by; they share no sample.
 
     test may be empty where the album is short. albums: of each training track, which album it is from.
+    variations: of each training track, what else is trained on in its name (`augment`), or nothing for all of them.
     """
 
     train: list[Tokens]
     validation: list[Tokens]
     test: list[Tokens] = field(default_factory=list)
     albums: list[int] = field(default_factory=list)
+    variations: list[list[Tokens]] = field(default_factory=list)
+
+    @property
+    def heard(self) -> tuple[list[Tokens], list[int]]:
+        """(training tracks with their variations, which album each is from)."""
+        albums = self.albums or [0] * len(self.train)
+        varied = [(v, album) for album, of_one in zip(albums, self.variations, strict=False) for v in of_one]
+        return [*self.train, *(v for v, _ in varied)], [*albums, *(album for _, album in varied)]
 
     @property
     def train_samples(self) -> int:
@@ -69,19 +78,37 @@ def tokenise(track: Track, dc: float, architecture: Architecture) -> Tokens:
     return quantize.encode(emphasised * np.float32(a.album_gain), a.q_levels, a.quantization)
 
 
-def split(tracks: list[Tokens], shortest: int, how: str, rng: np.random.Generator) -> Split:
+def nothing_else(track: int, length: int) -> list[Tokens]:
+    """No variations."""
+    return []
+
+
+def split(
+    tracks: list[Tokens],
+    shortest: int,
+    how: str,
+    rng: np.random.Generator,
+    vary: Callable[[int, int], list[Tokens]] = nothing_else,
+) -> Split:
     """Hold out a tenth: whole tracks ("track"), or the end of each ("time"); "auto" decides by their number.
 
     Of what is held out the first halves validate and the second halves test.
     shortest: a part shorter than this many samples is of no use. Raises AlbumError when none is left.
+    vary: makes variations of the first samples of a track, given its index and how many samples are trained on.
     """
     if how == "auto":
         how = "track" if len(tracks) >= TRACKS_FOR_A_SPLIT else "time"
-    parts = _by_track(tracks, rng) if how == "track" else _by_time(tracks)
-    train, held = ([t for t in part if len(t) >= shortest] for part in parts)
+    cuts = _by_track(tracks, rng) if how == "track" else _by_time(tracks)
+    trained = [(index, cut) for index, cut in enumerate(cuts) if cut >= shortest]
+    held = [t[cut:] for t, cut in zip(tracks, cuts, strict=True) if len(t) - cut >= shortest]
     tested = [t for t in held if len(t) >= 2 * shortest]
-    validation = [t[: len(t) // 2] if len(t) >= 2 * shortest else t for t in held]
-    found = Split(train, validation, [t[len(t) // 2 :] for t in tested], [0] * len(train))
+    found = Split(
+        [tracks[index][:cut] for index, cut in trained],
+        [t[: len(t) // 2] if len(t) >= 2 * shortest else t for t in held],
+        [t[len(t) // 2 :] for t in tested],
+        [0] * len(trained),
+        [vary(index, cut) for index, cut in trained],
+    )
     if not found.train or not found.validation:
         raise AlbumError(
             f"the album is too short: no stretch of {shortest} samples is left after holding out a tenth",
@@ -93,10 +120,12 @@ def split(tracks: list[Tokens], shortest: int, how: str, rng: np.random.Generato
 def join(splits: Sequence[Split]) -> Split:
     """Several albums as one; `albums` tells them apart."""
     train, validation, test = ([t for s in splits for t in getattr(s, n)] for n in ("train", "validation", "test"))
-    return Split(train, validation, test, [index for index, s in enumerate(splits) for _ in s.train])
+    albums = [index for index, s in enumerate(splits) for _ in s.train]
+    return Split(train, validation, test, albums, [v for s in splits for v in s.variations])
 
 
-def _by_track(tracks: list[Tokens], rng: np.random.Generator) -> tuple[list[Tokens], list[Tokens]]:
+def _by_track(tracks: list[Tokens], rng: np.random.Generator) -> list[int]:
+    """How many samples of each track, from its first on, are trained on."""
     wanted = HELD_OUT * sum(map(len, tracks))
     held: set[int] = set()
     for index in rng.permutation(len(tracks)):
@@ -106,12 +135,12 @@ def _by_track(tracks: list[Tokens], rng: np.random.Generator) -> tuple[list[Toke
             held.add(int(index))
     if not held:
         return _by_time(tracks)
-    return [t for i, t in enumerate(tracks) if i not in held], [tracks[i] for i in sorted(held)]
+    return [0 if i in held else len(t) for i, t in enumerate(tracks)]
 
 
-def _by_time(tracks: list[Tokens]) -> tuple[list[Tokens], list[Tokens]]:
-    cuts = [round(len(t) * (1 - HELD_OUT)) for t in tracks]
-    return [t[:c] for t, c in zip(tracks, cuts, strict=True)], [t[c:] for t, c in zip(tracks, cuts, strict=True)]
+def _by_time(tracks: list[Tokens]) -> list[int]:
+    """How many samples of each track, from its first on, are trained on."""
+    return [round(len(t) * (1 - HELD_OUT)) for t in tracks]
 
 
 def prime(tracks: list[Tokens], sample_rate: int, places: int = PRIME_PLACES) -> Tokens:
@@ -172,7 +201,7 @@ class Streams:
     """`batch` read heads that walk the tracks side by side, jumping now and then; fully resumable.
 
     rows: which of them `next` reads from; the others only walk. Default: all.
-    albums: of each track, which album it is from; see `shares`.
+    albums: of each track, which album it is from; see `shares`. resets: seconds between two jumps, drawn in this range.
     """
 
     def __init__(
@@ -185,8 +214,9 @@ class Streams:
         seed: int,
         rows: range | None = None,
         albums: Sequence[int] = (),
+        resets: tuple[float, float] = RESET_SECONDS,
     ) -> None:
-        self.tracks, self.sequence, self.sample_rate = tracks, sequence, sample_rate
+        self.tracks, self.sequence, self.sample_rate, self.resets = tracks, sequence, sample_rate, resets
         self.rows = range(batch) if rows is None else rows
         self.context = architecture.frame_sizes[-1]
         self.silence = quantize.silence(architecture.q_levels)
@@ -223,7 +253,7 @@ class Streams:
     def _jump(self, row: int) -> None:
         self.track[row] = self.rng.choice(len(self.tracks), p=self.share)
         self.position[row] = self.rng.integers(0, len(self.tracks[self.track[row]]) - self.sequence + 1)
-        self.remaining[row] = max(self.sequence, round(self.rng.uniform(*RESET_SECONDS) * self.sample_rate))
+        self.remaining[row] = max(self.sequence, round(self.rng.uniform(*self.resets) * self.sample_rate))
 
     def state(self) -> dict[str, Any]:
         """Everything that `next` depends on."""

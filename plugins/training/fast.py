@@ -31,10 +31,10 @@ of one position's table stay in a core's cache meanwhile."""
 class FastCell(Cell):
     """A GRU layer whose weights are cast once per sequence and whose weight gradient is one product."""
 
-    def forward(self, x: Tensor, state: Tensor) -> Tensor:
+    def forward(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         gates = F.linear(x, self.weight_ih, self.bias_ih).float()
         out: Tensor = _Recurrence.apply(gates, self.weight_hh, self.bias_hh, state.float(), _working_type())  # type: ignore[no-untyped-call]
-        return out
+        return out, out[:, -1]
 
 
 class FastSampleMLP(SampleMLP):

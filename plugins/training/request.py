@@ -37,6 +37,8 @@ class Request:
     base: str | None = None
     """The checkpoint whose weights to begin with, and the family it is of."""
     family: str | None = None
+    augment: int = 0
+    """Variations of every track to train on as well."""
     listen: float = 0.15
     """The share of the training's time that may be spent on listening to what it has learnt."""
 

@@ -21,19 +21,19 @@ import torch
 from ambientd.plugin import AmbientdError
 from ambientd.samplernn.checkpoint import Card, Checkpoint, Training
 from ambientd_plugins.training import dataset, families
-from ambientd_plugins.training.choice import Choice
 from ambientd_plugins.training.corpus import read_corpus
 from ambientd_plugins.training.distributed import ALONE, Team
 from ambientd_plugins.training.errors import TrainingError
 from ambientd_plugins.training.folder import RunFolder
 from ambientd_plugins.training.interrupts import interrupts
-from ambientd_plugins.training.report import write_report
+from ambientd_plugins.training.judging.choice import Choice
+from ambientd_plugins.training.report.page import write_report
 from ambientd_plugins.training.request import MAY_CHANGE, Request
 from ambientd_plugins.training.trainer import CPU, Recipe, Trainer, validation_bits
 
 if TYPE_CHECKING:
     from ambientd.plugin import Floats
-    from ambientd_plugins.training.board import Board
+    from ambientd_plugins.training.report.board import Board
 
 SAVE_EVERY_SECONDS = 45.0
 LOSSES_EVERY = 10
@@ -81,11 +81,17 @@ class Run:
         self.base_hours = base.card.training.hours_heard if base else 0.0
         architecture = request.architecture()
         corpus = read_corpus(
-            request.folders, architecture, request.sample_rate, 2 * request.sequence, request.split, request.seed
+            request.folders,
+            architecture,
+            request.sample_rate,
+            2 * request.sequence,
+            request.split,
+            request.seed,
+            request.augment,
         )
         self.album = families.credited(corpus.album, base.card.album) if base else corpus.album
         architecture = architecture.model_copy(update={"album_gain": corpus.gain})
-        fields = {f.name: getattr(request, f.name) for f in dataclasses.fields(Recipe)}
+        fields = {f.name: getattr(request, f.name) for f in dataclasses.fields(Recipe) if hasattr(request, f.name)}
         self.trainer = Trainer(architecture, request.sample_rate, corpus.data, Recipe(**fields), team, device)
         self.choice = Choice(self.folder, corpus.data, architecture, request.sample_rate, request.listen > 0)
         self.bits = math.nan
@@ -249,7 +255,7 @@ class Run:
     def _board(self) -> Iterator[None]:
         """TensorBoard's files, while training."""
         if self.team.leads:
-            from ambientd_plugins.training.board import Board
+            from ambientd_plugins.training.report.board import Board
 
             self.board = Board(self.folder.path, self.trainer.step, self.folder.say)
         try:

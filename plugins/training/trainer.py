@@ -12,7 +12,7 @@ import math
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from ambientd.samplernn.checkpoint import Architecture
 from ambientd.samplernn.forecast import Forecasts
 from ambientd.samplernn.model import SampleRNN, State
-from ambientd_plugins.training.dataset import Split, Streams, Tokens, forecast_tracks
+from ambientd_plugins.training.dataset import RESET_SECONDS, Split, Streams, Tokens, forecast_tracks
 from ambientd_plugins.training.distributed import ALONE, Team
 from ambientd_plugins.training.fast import FastSampleRNN
 
@@ -46,7 +46,8 @@ class Recipe:
     """How long and how fast.
 
     One of `steps`, `minutes` and `cpu_minutes` (of all threads) ends the training and shapes its schedule.
-    batch: of all processes together.
+    batch: of all processes together. ema: the decay of the averaged weights; at 0 they are the last step's.
+    resets: after how many seconds a stream jumps elsewhere and begins a new state, drawn in this range.
     """
 
     batch: int
@@ -56,6 +57,8 @@ class Recipe:
     minutes: float | None
     seed: int
     cpu_minutes: float | None = None
+    ema: float = EMA_DECAY
+    resets: tuple[float, float] = RESET_SECONDS
 
 
 class _WayToLoss(nn.Module):
@@ -82,7 +85,12 @@ class Trainer:
 
     `state()`/`restore()` hold everything: with a schedule in steps, a resumed training computes what an
     uninterrupted one would have.
+    fast_type: the model that is trained on a processor: its own operations are made for one. kept_type: the one that
+    is trained elsewhere, where PyTorch's are the fast ones, and that the averaged weights are put into.
     """
+
+    fast_type: ClassVar[type[SampleRNN]] = FastSampleRNN
+    kept_type: ClassVar[type[SampleRNN]] = SampleRNN
 
     def __init__(
         self,
@@ -96,15 +104,23 @@ class Trainer:
         torch.manual_seed(recipe.seed)
         self.architecture, self.sample_rate, self.data, self.recipe = architecture, sample_rate, data, recipe
         self.team, self.device = team, device
-        # The fast model's own operations are a CPU's; on a GPU PyTorch's are the fast ones.
-        self.model = (FastSampleRNN if device.type == "cpu" else SampleRNN)(architecture).to(device)
+        self.model = (self.fast_type if device.type == "cpu" else self.kept_type)(architecture).to(device)
         self.way_to_loss = team.wrap(_WayToLoss(self.model))
         self.weights = list(self.model.parameters())
         self.average = [w.detach().clone() for w in self.weights]
         self.optimiser = self._make_optimiser()
         rows = team.rows(recipe.batch)
+        tracks, albums = data.heard
         self.streams = Streams(
-            data.train, recipe.batch, recipe.sequence, architecture, sample_rate, recipe.seed, rows, data.albums
+            tracks,
+            recipe.batch,
+            recipe.sequence,
+            architecture,
+            sample_rate,
+            recipe.seed,
+            rows,
+            albums,
+            recipe.resets,
         )
         self.hidden: State = detach(self.model.initial_state(len(rows)))
         self.half = bfloat16_is_fast(device)
@@ -171,7 +187,7 @@ class Trainer:
 
     def _update(self, after: State) -> None:
         self.optimiser.step()
-        rate = 1 - min(EMA_DECAY, self.step / (self.step + 10))
+        rate = 1 - min(self.recipe.ema, self.step / (self.step + 10))
         torch._foreach_lerp_(self.average, [w.detach() for w in self.weights], rate)
         self.hidden = detach(after)
         self.caution = min(self.ceiling, self.caution * RECOVERY)
@@ -198,7 +214,7 @@ class Trainer:
 
     def averaged(self) -> SampleRNN:
         """A copy of the model with the averaged weights."""
-        model = SampleRNN(self.architecture).eval().to(self.device)
+        model = self.kept_type(self.architecture).eval().to(self.device)
         with torch.no_grad():
             for target, source in zip(model.parameters(), self.average, strict=True):
                 target.copy_(source)

@@ -6,7 +6,7 @@ import pytest
 from ambientd.samplernn.checkpoint import Architecture, Forecast
 from ambientd.samplernn.forecast import forecast_track
 from ambientd_plugins.training import dataset
-from ambientd_plugins.training.album import Track
+from ambientd_plugins.training.albums.tracks import Track
 from ambientd_plugins.training.errors import AlbumError
 
 ARCHITECTURE = Architecture(dim=8, frame_sizes=(4, 8), n_rnn=1)

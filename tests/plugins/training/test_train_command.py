@@ -31,6 +31,7 @@ def test_from_album_to_library(album, tmp_path):
     assert found["minutes"] > 0.5
     assert found["variety_across_db"] > 0
     words = ["train", "--exp", "tones", "--dataset", "chunks", *TINY, "--steps", 12, "--validations", 2, "--install"]
+    words[words.index("--frame_sizes") : words.index("--sample_rate")] = ["--frame_sizes", 4, 2, 4, "--augment", 1]
     trained = ambientd(*words, cwd=tmp_path)
     assert trained.returncode == 0, trained.stderr
     run = tmp_path / "runs" / "tones"
@@ -44,7 +45,7 @@ def test_from_album_to_library(album, tmp_path):
     assert list((run / "tensorboard").iterdir())
     checkpoint = load(tmp_path / "data" / "ambientd" / "models" / "tones.safetensors")
     assert checkpoint.card.album.licence == "CC0-1.0"
-    assert checkpoint.card.architecture.frame_sizes == (4, 8)
+    assert checkpoint.card.architecture.frame_sizes == (4, 8, 32)
     assert checkpoint.card.architecture.album_gain > 1
     assert 1 <= checkpoint.prime.shape[0] <= 8
     assert checkpoint.card.training.test_bits > 0

@@ -1,0 +1,1 @@
+"""`ambientd blend-report`: what is heard between two models."""

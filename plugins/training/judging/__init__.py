@@ -1,0 +1,1 @@
+"""How well a model predicts and how it sounds; which checkpoint of a training is the best."""

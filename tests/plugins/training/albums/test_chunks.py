@@ -1,0 +1,153 @@
+"""Cutting albums and putting them back together."""
+
+import json
+import resource
+
+import numpy as np
+import pytest
+import soundfile
+
+from ambientd_plugins.training.albums.chunks import MANIFEST, PICTURE, REPORT, facts_before_cutting, read_dataset
+from ambientd_plugins.training.albums.cutting import Cut, chunk_album
+from ambientd_plugins.training.errors import AlbumError
+
+RATE = 8000
+
+
+def test_counts_are_exact(album, tmp_path):
+    out = tmp_path / "chunks"
+    report = chunk_album([album], out, RATE, Cut(seconds=4.0, overlap=1.0, trim_silence=None))
+    files = sorted(out.glob("*.flac"))
+    assert report.tracks == 3
+    assert report.chunks == len(files) == len(json.loads((out / MANIFEST).read_text())["chunks"])
+    # 33 s of the gap track in steps of 3 s; the silence lies in 8..24.
+    assert report.silent == 4
+    assert report.seconds == pytest.approx(10 + 33 + 12, abs=0.1)
+    assert all(soundfile.info(f).samplerate == RATE and soundfile.info(f).channels == 1 for f in files)
+    assert soundfile.info(files[0]).frames == 4 * RATE
+
+
+def test_tracks_come_back_whole_except_for_the_silence(album, tmp_path):
+    out = tmp_path / "chunks"
+    report = chunk_album([album], out, RATE, Cut(seconds=4.0, overlap=1.0, trim_silence=None))
+    metadata, tracks = read_dataset(out, RATE)
+    assert (metadata.title, metadata.licence, metadata.attribution) == ("Tones", "CC0-1.0", "made here")
+    assert len(metadata.sources) == 3
+    assert len(tracks) == 4  # the silence parts one track in two
+    assert sum(len(t.audio) for t in tracks) == round(report.kept_seconds * RATE)
+    original, _ = soundfile.read(album / "1-low.wav", dtype="float32")
+    assert np.abs(tracks[0].audio - original[: len(tracks[0].audio)]).max() < 1e-3
+
+
+def test_the_rest_goes_on_without_an_unreadable_file(album, tmp_path):
+    (album / "0-broken.wav").write_bytes(b"RIFF no music")
+    report = chunk_album([album], tmp_path / "chunks", RATE)
+    assert report.tracks == 3
+    assert len(report.unreadable) == 1
+    assert "0-broken.wav" in report.unreadable[0]
+
+
+@pytest.mark.parametrize("content", ["silence", "text", "nothing"])
+def test_an_album_without_usable_audio_leaves_nothing_behind(tmp_path, content):
+    album = tmp_path / "album"
+    album.mkdir()
+    if content == "silence":
+        soundfile.write(album / "a.wav", np.zeros(RATE * 20), RATE)
+    elif content == "text":
+        (album / "a.wav").write_text("no music")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(AlbumError) as caught:
+        chunk_album([album], tmp_path / "out" / "chunks", RATE)
+    assert str(album) in str(caught.value)
+    assert sorted(p for p in tmp_path.rglob("*") if p != tmp_path / "out") == before
+
+
+def test_an_existing_folder_is_never_overwritten(album, tmp_path):
+    with pytest.raises(AlbumError, match="exists already"):
+        chunk_album([album], tmp_path, RATE)
+
+
+def test_a_folder_of_audio_is_an_album(album):
+    metadata, tracks = read_dataset(album, RATE)
+    assert metadata.title == "Tones"
+    assert [round(len(t.audio) / RATE) for t in tracks] == [10, 33, 12]
+
+
+def test_a_manifest_cannot_point_outside(album, tmp_path):
+    out = tmp_path / "chunks"
+    chunk_album([album], out, RATE)
+    data = json.loads((out / MANIFEST).read_text())
+    data["chunks"][0]["file"] = "../album/1-low.wav"
+    (out / MANIFEST).write_text(json.dumps(data))
+    with pytest.raises(AlbumError, match="outside"):
+        read_dataset(out, RATE)
+
+
+def test_the_wrong_rate_is_named(album, tmp_path):
+    chunk_album([album], tmp_path / "chunks", RATE)
+    with pytest.raises(AlbumError, match="8000"):
+        read_dataset(tmp_path / "chunks", 16_000)
+
+
+def test_silence_inside_a_track_is_cut_out_and_told(album, tmp_path):
+    out = tmp_path / "chunks"
+    report = chunk_album([album], out, RATE, Cut(seconds=4.0, overlap=1.0))
+    _, tracks = read_dataset(out, RATE)
+    lengths = [len(t.audio) / RATE for t in tracks]
+    assert lengths == pytest.approx([10, 8.1, 9.1, 12], abs=0.05)
+    assert report.silent == 0
+    assert report.facts["silent_minutes"] * 60 == pytest.approx(15.8, abs=0.05)
+    assert sum(lengths) == pytest.approx(report.kept_seconds)
+
+
+def test_the_report_lies_beside_the_chunks(album, tmp_path):
+    out = tmp_path / "chunks"
+    report = chunk_album([album], out, RATE)
+    assert json.loads((out / REPORT).read_text()) == json.loads(json.dumps(report.as_json()))
+    assert (out / PICTURE).read_bytes().startswith(b"\x89PNG")
+    assert report.facts["sample_rates"] == [8000, 16_000]
+    assert -40 < report.facts["loudness_lufs"] < -10
+    assert facts_before_cutting(out)["sample_rates"] == [8000, 16_000]
+    (out / REPORT).write_text('{"warnings": 3')
+    assert facts_before_cutting(out) == {}
+
+
+def test_what_is_wrong_with_the_files_is_told(tmp_path):
+    folder = tmp_path / "album"
+    folder.mkdir()
+    low = np.random.default_rng(1).normal(0, 0.1, 9 * 4000)
+    soundfile.write(folder / "low.wav", low, 4000)
+    soundfile.write(folder / "loud.wav", np.clip(20 * low, -1, 1), RATE)
+    report = chunk_album([folder], tmp_path / "chunks", RATE, Cut(seconds=4.0))
+    assert report.facts["clipped_runs"] > 100
+    told = "\n".join(report.facts["warnings"])
+    assert "1 of 2 files have 4000 Hz" in told
+    assert "clipped" in told
+
+
+@pytest.mark.parametrize(
+    ("cut", "rate", "match"),
+    [
+        (Cut(seconds=60), RATE, "less than a chunk of 60 s"),
+        (Cut(seconds=1, overlap=1), RATE, "--overlap"),
+        (Cut(min_silence=0), RATE, "--min-silence"),
+        (Cut(), 0, "no sample rate"),
+    ],
+)
+def test_a_cut_that_cannot_be_leaves_nothing(album, tmp_path, cut, rate, match):
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(AlbumError, match=match):
+        chunk_album([album], tmp_path / "chunks", rate, cut)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_full_disk_leaves_nothing(album, tmp_path):
+    before = sorted(tmp_path.rglob("*"))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
+    try:
+        with pytest.raises(AlbumError, match="chunks cannot be written"):
+            chunk_album([album], tmp_path / "chunks", RATE)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert sorted(tmp_path.rglob("*")) == before
