@@ -87,6 +87,14 @@ class Running:
         code = self.process.wait(15)
         return self.recorded()[:, 0], code
 
+    def kill(self):
+        """Whatever is left of it: a daemon that was kept alive outlives its parent."""
+        self.process.kill()
+        self.process.wait()
+        left = self.status()
+        if left:
+            os.kill(process(left, "supervisor")["pid"], signal.SIGKILL)
+
     def recorded(self):
         """All that was heard [frames, channels], once it has stopped."""
         return soundfile.read(self.recording, dtype="float32")[0]

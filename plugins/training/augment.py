@@ -24,8 +24,9 @@ def varying(
     tracks: Sequence[Track], dc: float, architecture: Architecture, sample_rate: int, copies: int, seed: int
 ) -> Callable[[int, int], list[Tokens]]:
     """What `dataset.split` asks for variations: `copies` of a track's first samples, each at one pitch and gain."""
+    none: Callable[[int, int], list[Tokens]] = nothing_else
     if not copies:
-        return nothing_else
+        return none
 
     def vary(index: int, length: int) -> list[Tokens]:
         import soxr
