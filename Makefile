@@ -3,7 +3,7 @@
 BIN := .venv/bin
 SETUP := pyproject.toml constraints.txt scripts/install.sh
 
-.PHONY: run test check format docs surfaces bench bench-osc bench-latency live-set midi-cycles device-cycles install clean
+.PHONY: run test check format docs surfaces bench bench-osc bench-latency live-set midi-cycles device-cycles soak install clean
 
 run: install
 	$(BIN)/ambientd run
@@ -38,6 +38,12 @@ bench: install
 # Eight minutes of models coming and going, at the speed of music.
 live-set: install
 	$(BIN)/python benchmarks/live_set.py --operations 200 --fade 1
+
+# Breaks the daemon on this machine and writes a certificate into soak/: ten minutes, or SOAK=short: two.
+SOAK := usual
+SOAK_HOURS := $(if $(filter short,$(SOAK)),0.034,0.167)
+soak: install
+	$(BIN)/ambientd soak --hours $(SOAK_HOURS) --faults
 
 # Unplug and replug a controller a hundred times; `make test` does it five times.
 midi-cycles: .venv/.installed-dev

@@ -19,6 +19,7 @@ from ambientd.presets.commands import dayparts, preset
 from ambientd.readiness.commands import check
 from ambientd.samplernn.foreign_command import import_model
 from ambientd.service.commands import service
+from ambientd.soak.commands import soak
 from ambientd.surfaces.commands import surface
 
 if TYPE_CHECKING:
@@ -139,6 +140,7 @@ main.add_command(surface)
 main.add_command(midi)
 main.add_command(check)
 main.add_command(service)
+main.add_command(soak)
 
 
 @main.group()

@@ -9,7 +9,8 @@ import time
 
 import numpy as np
 from numpy.typing import NDArray
-from sound_servers import RATE, Server
+
+from ambientd.soak.sound_servers import RATE, Server
 
 WINDOW = 96
 """Frames of the short-time level: 2 ms."""

@@ -27,7 +27,8 @@ from typing import Any
 import numpy as np
 from hearing import Recording, gaps, level, onsets
 from osc_flood import Daemon, message
-from sound_servers import Jack, Pulse, Server
+
+from ambientd.soak.sound_servers import Jack, Pulse, Server
 
 SERVERS: dict[str, type[Server]] = {"pulse": Pulse, "jack": Jack}
 KNOBS = {"volume": "/ambientd/volume/value", "gain": "/ambientd/slot/1/gain/value", "cc": "cc 7"}

@@ -48,7 +48,7 @@ ROOMS: tuple[tuple[str, ...], ...] = (
     ),
     ("ambientd.lifecycle",),
     ("ambientd.readiness",),
-    ("ambientd.daemon",),
+    ("ambientd.daemon", "ambientd.soak"),
     ("ambientd.cli",),
     ("ambientd.__main__",),
 )

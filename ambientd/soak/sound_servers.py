@@ -1,5 +1,7 @@
 """Sound servers of a measurement's own, without hardware: PulseAudio with a null sink, jackd with its dummy driver.
 
+Of `ambientd soak` and of the benchmarks, in their own process.
+
 Each says how to record what it plays (`recorder`: a command that writes float32 mono at RATE to its standard output)
 and makes a click whose moment is known (`click`), which goes the recorder's way and no other.
 """
@@ -20,6 +22,8 @@ from types import TracebackType
 
 import numpy as np
 import soundfile
+
+from ambientd.errors import DeviceError
 
 RATE = 48_000
 SINK = "ambientd-measured"
@@ -107,7 +111,7 @@ class Server:
         while not answers():
             if self._children[-1].poll() is not None or time.monotonic() > deadline:
                 self.__exit__(None, None, None)
-                sys.exit(f"{command[0]} does not run here: {self._log.read_text()[-500:]}")
+                raise DeviceError(f"{command[0]} does not run here", self._log.read_text()[-500:])
             time.sleep(0.05)
 
 

@@ -1,0 +1,111 @@
+"""`ambientd soak`. Imports only click until it runs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ambientd.options import Several
+
+if TYPE_CHECKING:
+    from ambientd.soak.outcome import Outcome
+
+MODELS = ("crystan-dark-synth", "naev-bright-synth")
+BROKEN = 11
+
+
+@click.command()
+@click.option("--hours", type=click.FloatRange(0.01), default=1 / 6, help="At real speed.  [default: ten minutes]")
+@click.option("--faults", is_flag=True, help="Break it as well; without, it only plays and is watched.")
+@click.option("--only", cls=Several, metavar="ID...", help="These scenarios; see --list.")
+@click.option("--model", "models", cls=Several, metavar="ID...", help="A voice each.  [default: two that are bundled]")
+@click.option("--set", "sets", cls=Several, metavar="KEY=VALUE...", help="Change the daemon's configuration.")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("soak"), show_default=True, help="A folder.")
+@click.option("--list", "listing", is_flag=True, help="Show which scenarios there are, and end.")
+@click.option("--json", "as_json", is_flag=True, help="Print for machines.")
+def soak(
+    hours: float,
+    faults: bool,
+    only: tuple[str, ...],
+    models: tuple[str, ...],
+    sets: tuple[str, ...],
+    out: Path,
+    listing: bool,
+    as_json: bool,
+) -> None:
+    """Break the daemon on this machine, listen to what it plays meanwhile, and write a certificate.
+
+    Starts a daemon in a home of its own; one that is running is not touched, but both want the processor. Writes
+    certificate.json and certificate.html into a folder. Exit 11 where a promise is broken; what this machine does
+    not allow is not tried, with the reason, and no pass.
+    """
+    from ambientd.soak.scenarios import all_scenarios
+
+    if listing:
+        _list([_about(scenario) for scenario in all_scenarios()], as_json)
+        return
+    from ambientd.samplernn.library import resolve_local
+    from ambientd.soak import certificate
+    from ambientd.soak.runner import choose
+    from ambientd.soak.session import soaking
+
+    chosen = choose(all_scenarios(), faults, only)
+    paths = [resolve_local(id) for id in models or MODELS]
+    show = _Table() if not as_json else None
+    result = soaking(paths, chosen, 3600 * hours, sets, show.add if show else lambda outcome: None)
+    written = certificate.write(result, out)
+    if as_json:
+        click.echo(json.dumps(result.to_json()))
+    else:
+        click.echo(f"\n{'All that was tried was held' if result.held else 'NOT ALL WAS HELD'}: {written[1]}")
+    sys.exit(0 if result.held else BROKEN)
+
+
+def _about(scenario: Any) -> dict[str, Any]:
+    return {
+        "id": scenario.id,
+        "promise": scenario.promise,
+        "title": scenario.title,
+        "layer": scenario.layer,
+        "seconds": scenario.seconds,
+        "fault": scenario.fault,
+    }
+
+
+def _list(rows: list[dict[str, Any]], as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(rows))
+        return
+    for row in rows:
+        click.echo(f"{row['promise']}  {row['id']:26} {row['title']} ({row['layer']})")
+
+
+class _Table:
+    """Rows as scenarios end: a soak takes hours, and whoever looks in wants to see how it goes."""
+
+    widths = (44, 16, 20, 10)
+
+    def __init__(self) -> None:
+        from rich.console import Console
+
+        self._console = Console(highlight=False, markup=False)
+        self._row("promise", "measured", "limit", "", style="bold")
+
+    def add(self, outcome: Outcome) -> None:
+        from ambientd.soak.certificate import number
+
+        scenario, style = outcome.scenario, {"held": "green", "broken": "red"}.get(outcome.state, "yellow")
+        simulated = " (simulated)" if scenario.simulated else ""
+        self._row(f"{scenario.promise}. {scenario.title}{simulated}", "", "", outcome.state, style=style)
+        for measure in outcome.measures:
+            self._row(f"   {measure.name}", *number(measure), "" if measure.holds else "BROKEN")
+        if outcome.reason:
+            self._console.print(f"   {outcome.reason}")
+
+    def _row(self, *cells: str, style: str = "") -> None:
+        line = "  ".join(f"{cell:{width}}" for cell, width in zip(cells, self.widths, strict=True))
+        self._console.print(line.rstrip(), style=style, soft_wrap=True)

@@ -1,0 +1,70 @@
+"""Plans a soak's time, runs the scenarios one after the other, and says what became of each. The soak's process."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from subprocess import SubprocessError
+
+from ambientd.errors import AmbientdError, UsageError
+from ambientd.soak.outcome import Outcome, State
+from ambientd.soak.rig import Rig
+from ambientd.soak.scenario import Effort, NotTried, Scenario
+
+USUAL_SECONDS = 600.0
+"""For which a scenario's `rounds` are meant."""
+LEAST_LASTING = 20.0
+
+
+def choose(scenarios: Sequence[Scenario], faults: bool, only: Sequence[str]) -> list[Scenario]:
+    """Those that are asked for. Raises UsageError for an id that there is not."""
+    known = {scenario.id: scenario for scenario in scenarios}
+    for id in only:
+        if id not in known:
+            raise UsageError(f"there is no scenario {id!r}", f"There are {', '.join(known)}")
+    if only:
+        return [scenario for scenario in scenarios if scenario.id in only]
+    return [scenario for scenario in scenarios if faults or not scenario.fault]
+
+
+def plan(scenarios: Sequence[Scenario], seconds: float) -> list[tuple[Scenario, Effort]]:
+    """How often each, so that all together take about `seconds`; what lasts shares what is left, and comes last.
+
+    Each is tried once, however short the time.
+    """
+    struck = [scenario for scenario in scenarios if not scenario.lasting]
+    lasting = [scenario for scenario in scenarios if scenario.lasting]
+    rounds = dict.fromkeys((s.id for s in struck), 1)
+    left = seconds - sum(s.seconds for s in struck) - sum(s.seconds for s in lasting)
+    most = max(1.0, seconds / USUAL_SECONDS)
+    while True:  # one more round each in turn, while there is time
+        more = [s for s in struck if rounds[s.id] < s.rounds * most and s.seconds <= left]
+        if not more:
+            break
+        for scenario in more:
+            if scenario.seconds <= left:
+                rounds[scenario.id] += 1
+                left -= scenario.seconds
+    shares = {s.id: s.seconds + max(left, 0.0) / len(lasting) for s in lasting}
+    planned = [(s, Effort(rounds[s.id], rounds[s.id] * s.seconds)) for s in struck]
+    return planned + [(s, Effort(1, max(shares[s.id], LEAST_LASTING))) for s in lasting]
+
+
+def perform(rig: Rig, planned: Sequence[tuple[Scenario, Effort]]) -> Iterator[Outcome]:
+    """Each outcome as its scenario ends."""
+    for scenario, effort in planned:
+        yield attempt(rig, scenario, effort)
+
+
+def attempt(rig: Rig, scenario: Scenario, effort: Effort) -> Outcome:
+    """One scenario. A fault of its own, as one of the daemon's, breaks the promise: it was not shown to hold."""
+    began = time.monotonic()
+    measures, reason = [], ""
+    try:
+        measures = scenario.run(rig, effort)
+        state = State.HELD if measures and all(measure.holds for measure in measures) else State.BROKEN
+    except NotTried as error:
+        state, reason = State.NOT_TRIED, str(error)
+    except (AmbientdError, OSError, SubprocessError) as error:
+        state, reason = State.BROKEN, str(error)
+    return Outcome(scenario, state, measures, effort.rounds, time.monotonic() - began, reason)
