@@ -155,6 +155,16 @@ class Replay(StrictModel):
     """Of all performances together; the oldest go."""
 
 
+class Log(StrictModel):
+    """What happened, one line an event: faults, restarts, voices, and once a minute how the music is doing."""
+
+    enabled: bool = True
+    folder: Path | None = None
+    """By default the system's place for logs; on Linux ~/.local/state/ambientd/log."""
+    limit_mb: int = Field(16, ge=1)
+    """Of all files together; the oldest lines go."""
+
+
 class Midi(StrictModel):
     controllers: list[str] = []
     """Names from `ambientd midi controllers`, or files; what was learned is always there."""
@@ -177,6 +187,7 @@ class Config(StrictModel):
     loading: Loading = Loading()
     osc: Osc = Osc()
     replay: Replay = Replay()
+    log: Log = Log()
     midi: Midi = Midi()
     sinks: list[Sink] = []
     dayparts: Path | None = None

@@ -6,11 +6,13 @@ player may die, hang or be killed at any time; they are started again, and the m
 
 from __future__ import annotations
 
+import logging
 import os
 import selectors
 import signal
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,7 @@ from ambientd.engine.generator_config import MODULE as GENERATOR
 from ambientd.engine.generator_config import GeneratorConfig, GeneratorStatus, MashupState, SlotConfig
 from ambientd.engine.journal_files import new_log
 from ambientd.errors import AmbientdError, UsageError
+from ambientd.event_log import EventLog, log_folder
 from ambientd.ipc.child import Child, Message
 from ambientd.ipc.runtime import status_socket_path
 from ambientd.ipc.transport import Transport
@@ -41,6 +44,7 @@ from ambientd.mashup_desk import MashupDesk
 from ambientd.mashup_record import LiveState
 from ambientd.midi_room import MidiRoom
 from ambientd.parameters import SLOT_PARAMETERS, VOLUME, Parameter, ParameterTable, builtin_parameters
+from ambientd.plugin import Sink
 from ambientd.plugin_manager import Plugins
 from ambientd.plugin_sources import user_folder
 from ambientd.presets.desk import PresetDesk
@@ -50,6 +54,7 @@ from ambientd.shared_state import SharedState
 from ambientd.sink_threads import SinkThread
 from ambientd.status_socket import StatusSocket
 from ambientd.supervised import ProcessState, Supervised
+from ambientd.vitals import Vitals
 
 TICK_SECONDS = 0.05
 STOP_FADE_SECONDS = 1.0
@@ -64,8 +69,11 @@ class Daemon:
     def __init__(self, source: Source, say: Callable[[str], None], resume: bool = False) -> None:
         """source: of the configuration, which `ambientd reload` reads again. resume: begin at the last state."""
         config = source.load()
-        self.config, self.source, self._say = config, source, say
+        self.config, self.source, self._print = config, source, say
         self.fingerprint = source.fingerprint(config)
+        folder = (config.log.folder or log_folder()) if config.log.enabled else None
+        self.log = EventLog(folder and folder.expanduser(), config.log.limit_mb << 20, say)
+        self._say = say = self.log.saying("daemon", say)
         self.plugins = Plugins.discover()
         self.socket = StatusSocket(status_socket_path(), {"status": lambda _: self.status(), "reload": self.reload})
         states = StateFile()
@@ -101,11 +109,13 @@ class Daemon:
         if state:
             restore(self, state, say)
         self.keeper = StateKeeper(states, lambda: snapshot(self, self.fingerprint), say)
+        self.vitals = Vitals(self.log, self.info)
 
     def run(self) -> int:
         """Play until SIGINT or SIGTERM; returns the exit code."""
         self._watch_signals()
         self._announce()
+        self.log.event("daemon", "started", version=__version__, pid=os.getpid())
         self.player.start()
         self.generator.start()
         self._selector.register(self.socket, selectors.EVENT_READ, self.socket.answer)
@@ -140,6 +150,7 @@ class Daemon:
         self.presets.turn()
         if self.day_parts and self.day_parts.turn():
             self._set_volume()
+        self.vitals.turn()
 
     # What OSC (and later MIDI and the web) may ask for; see control.osc.Instrument.
 
@@ -160,6 +171,7 @@ class Daemon:
                     "title": s.card.album.title,
                     "seed": s.seed,
                     "state": s.state,
+                    "temperature_range": list(s.card.temperature_range or (s.card.temperature,) * 2),
                     **s.change,
                 }
                 for s in self.slots
@@ -178,6 +190,9 @@ class Daemon:
             "governor": {"level": len(self.shed), "shed": self.shed},
             "memory_bytes": int(made[GeneratorStatus.MEMORY_BYTES]),
             "ring_seconds": round((self.shared.ring.written - self.shared.ring.read) / self.sample_rate, 3),
+            "restarts": sum(role.restarts for role in self._roles()),
+            "faults": list(self.log.faults),
+            "log": self.log.info(),
             "underruns": int(self.shared.counted(PlayerStatus.RING_UNDERRUNS)),
             "device_underflows": int(self.shared.counted(PlayerStatus.UNDERFLOWS)),
             "late_blocks": int(self.shared.counted(PlayerStatus.LATE)),
@@ -185,7 +200,7 @@ class Daemon:
             "rms": round(status[PlayerStatus.RMS], 5),
             "osc": self.osc.info() if self.osc else None,
             "midi": self.midi.info(),
-            "sinks": [{"name": s.sink.name, "state": s.state, "lost_frames": s.lost} for s in self.sinks],
+            "sinks": [{"name": s.name, "state": s.state, "lost_frames": s.lost} for s in self.sinks],
         }
 
     def status(self) -> dict[str, Any]:
@@ -222,8 +237,14 @@ class Daemon:
 
     def make_sink(self, name: str, section: Any) -> SinkThread:
         """One that plays what is heard from now on. Raises whatever its plugin does."""
-        sink = self.plugins.sink(name)(section, self.sink_rate, self.config.audio.channels)
-        return SinkThread(sink, self.shared.tap_reader(), self._say)
+        sink = self._open_sink(name, section)
+        return self._sink_thread(name, lambda: sink)
+
+    def _open_sink(self, name: str, section: Any) -> Sink:
+        return self.plugins.sink(name)(section, self.sink_rate, self.config.audio.channels)
+
+    def _sink_thread(self, name: str, make: Callable[[], Sink]) -> SinkThread:
+        return SinkThread(name, make, self.shared.tap_reader(), self.log.saying(f"sink.{name}", self._print))
 
     def play(self, fade: float | None = None) -> None:
         """Fade in over `fade` seconds."""
@@ -348,7 +369,8 @@ class Daemon:
             busy=lambda: True,
             grace=15.0,
             patience=1.5,
-            report=self._say,
+            report=self._print,
+            changed=self._process_changed,
         )
 
     def _make_generator(self) -> Supervised:
@@ -359,7 +381,8 @@ class Daemon:
             busy=lambda: self.shared.ring.free > self.shared.ring_frames // 2,
             grace=180.0,  # the very first start compiles the kernels
             patience=3.0,
-            report=self._say,
+            report=self._print,
+            changed=self._process_changed,
             lost=self._generator_lost,
         )
 
@@ -425,7 +448,9 @@ class Daemon:
         """Once the player has said which rate the output really has."""
         stop_all(self.sinks)
         self.sink_rate = sample_rate
-        self.sinks = [self.make_sink(name, section) for name, section in self.sink_configs]
+        self.sinks = [
+            self._sink_thread(name, partial(self._open_sink, name, section)) for name, section in self.sink_configs
+        ]
 
     def _announce(self) -> None:
         self._say(f"ambientd {__version__}")
@@ -441,9 +466,21 @@ class Daemon:
 
     # What the children say
 
+    def _process_changed(self, process: Supervised, fault: str) -> None:
+        level = logging.WARNING if fault else logging.INFO
+        self.log.event(process.role, process.state.value, level, why=fault, restarts=process.restarts, pid=process.pid)
+
+    def _write_event(self, who: str, event: Message) -> None:
+        """What a child said, as it said it; a `state` of its own names the event best."""
+        kind, failed = event["event"], event["event"] == "failed" or event.get("state") in ("shed", "exhausted")
+        facts = {key: value for key, value in event.items() if key not in ("event", "state")}
+        state = f"{kind}-{event['state']}" if "state" in event else kind
+        self.log.event(who, state, logging.WARNING if failed else logging.INFO, **facts)
+
     def _player_said(self, event: Message) -> None:
+        self._write_event("player", event)
         if event["event"] == "failed":
-            self._say(f"player: {event['what']}. {event['remedy']}")
+            self._print(f"player: {event['what']}. {event['remedy']}")
             return
         if event["event"] == "started":
             self.player.ready()
@@ -457,22 +494,23 @@ class Daemon:
 
     def _generator_said(self, event: Message) -> None:
         kind = event["event"]
+        self._write_event("generator", event)
         self.slots.said(event)
         if kind == "ready":
             self.generator.ready()
             self.shed = []
         elif kind == "failed":
-            self._say(f"generator: {event['what']}. {event['remedy']}".rstrip(". ") + ".")
+            self._print(f"generator: {event['what']}. {event['remedy']}".rstrip(". ") + ".")
         elif kind == "governor":
             self.shed = event["shed"]
             if event["state"] == "shed":
-                self._say(f"too slow for everything, so {event['step']} rests for now")
+                self._print(f"too slow for everything, so {event['step']} rests for now")
             elif event["state"] == "restored":
-                self._say(f"{event['step']} is back")
+                self._print(f"{event['step']} is back")
             elif event["state"] == "exhausted":
-                self._say("this machine is too slow even for the rest; the bed helps out. Play smaller models")
+                self._print("this machine is too slow even for the rest; the bed helps out. Play smaller models")
         elif kind == "notice":
-            self._say(f"generator: {event['what']}")
+            self._print(f"generator: {event['what']}")
         elif kind == "mashup":
             self.mashups.heard(event["name"], LiveState(MashupState(event["state"]), event["reason"]))
 
@@ -546,6 +584,8 @@ class Daemon:
         self._manager.close()
         if self.osc:
             self.osc.close()
+        self.log.event("daemon", "stopped")
+        self.log.close()
 
 
 def _tell_nobody(address: str, values: tuple[Any, ...]) -> None:

@@ -14,13 +14,17 @@ POLL_SECONDS = 0.05
 
 
 class SinkThread:
-    """One sink and its cursor in the tap. A sink that raises is closed and told; nothing else notices."""
+    """One sink and its cursor in the tap. A sink that raises is closed and told; nothing else notices.
 
-    def __init__(self, sink: Sink, tap: TapReader, report: Callable[[str], None]) -> None:
-        self.sink, self._tap, self._report = sink, tap, report
+    make: opens it, on its own thread, for a disk may hang or not be there.
+    state: "running", "closed", or how it failed.
+    """
+
+    def __init__(self, name: str, make: Callable[[], Sink], tap: TapReader, report: Callable[[str], None]) -> None:
+        self.name, self._make, self._tap, self._report = name, make, tap, report
         self.state = "running"
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"sink {sink.name}", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"sink {name}", daemon=True)
         self._thread.start()
 
     @property
@@ -34,24 +38,33 @@ class SinkThread:
         self._thread.join(timeout)
 
     def _run(self) -> None:
-        buffer = np.empty((self._tap.frames // 4, self._tap.channels), np.float32)
         try:
-            while not self._stopping.wait(POLL_SECONDS):
-                self._drain(buffer)
-            self._drain(buffer)
+            sink = self._make()
+        except Exception as error:
+            self._failed(error)
+            return
+        try:
+            self._write_to(sink)
         except Exception as error:
             self._failed(error)
         try:
-            self.sink.close()
+            sink.close()
         except Exception as error:
             self._failed(error)
         if self.state == "running":
             self.state = "closed"
 
-    def _drain(self, buffer: np.ndarray[tuple[int, int], np.dtype[np.float32]]) -> None:
-        while count := self._tap.read_into(buffer):
-            self.sink.write(buffer[:count])
+    def _write_to(self, sink: Sink) -> None:
+        """Until `stop`, and then what is left."""
+        buffer = np.empty((self._tap.frames // 4, self._tap.channels), np.float32)
+        stopping = False
+        while not stopping:
+            stopping = self._stopping.wait(POLL_SECONDS)
+            while count := self._tap.read_into(buffer):
+                sink.write(buffer[:count])
 
     def _failed(self, error: Exception) -> None:
-        self.state = f"failed: {error}"
-        self._report(f"sink {self.sink.name} stopped: {error}")
+        """Told once: what follows from a first failure is no news."""
+        if self.state == "running":
+            self.state = f"failed: {error}"
+            self._report(f"sink {self.name} stopped: {error}")

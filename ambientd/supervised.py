@@ -39,9 +39,14 @@ class Supervised:
         patience: float,
         report: Callable[[str], None],
         lost: Callable[[int | None], None] = lambda returncode: None,
+        changed: Callable[[Supervised, str], None] = lambda supervised, fault: None,
     ) -> None:
-        """lost: told of each death (its return code) and hang (None), while the child's last events can be read."""
+        """lost: told of each death (its return code) and hang (None), while the child's last events can be read.
+
+        changed: told of each new state, and of the fault that led to it, if any.
+        """
         self.role, self._start, self._progress, self._busy = role, start, progress, busy
+        self._changed = changed
         self._grace, self._patience, self._report, self._lost = grace, patience, report, lost
         self.child: Child | None = None
         self.state = ProcessState.STOPPED
@@ -59,14 +64,14 @@ class Supervised:
         """Make the process; also the way to get a fresh one at once."""
         self.stop()
         self.child = self._start()
-        self.state = ProcessState.STARTING
         self._born = time.monotonic()
+        self._become(ProcessState.STARTING)
 
     def ready(self) -> None:
         """The process said that it works."""
         if self.state is ProcessState.STARTING:
-            self.state = ProcessState.RUNNING
             self._moved = time.monotonic()
+            self._become(ProcessState.RUNNING)
 
     def stop(self) -> None:
         if self.child is not None:
@@ -106,10 +111,14 @@ class Supervised:
         self._lost(self.child.returncode if self.child else None)
         self._report(f"{self.role} {fault}; starting it again in {self._back_off:g} s")
         self.stop()
-        self.state = ProcessState.WAITING
         self.restarts += 1
         self._due = now + self._back_off
         self._back_off = min(2 * self._back_off, MOST_BACK_OFF)
+        self._become(ProcessState.WAITING, fault)
+
+    def _become(self, state: ProcessState, fault: str = "") -> None:
+        self.state = state
+        self._changed(self, fault)
 
 
 def cause(returncode: int | None) -> str:

@@ -51,7 +51,8 @@ class Running:
     """`ambientd run` in a home of its own, and an OSC client."""
 
     def __init__(self, home: Path, sets: list[str]) -> None:
-        self._environment = os.environ | {f"XDG_{kind}_HOME": str(home / kind.lower()) for kind in ("DATA", "CONFIG")}
+        kinds = ("DATA", "CONFIG", "STATE")
+        self._environment = os.environ | {f"XDG_{kind}_HOME": str(home / kind.lower()) for kind in kinds}
         self._environment["XDG_RUNTIME_DIR"] = str(home)
         command = [sys.executable, "-m", "ambientd", "run", "--set", *sets]
         self.process = subprocess.Popen(command, env=self._environment)

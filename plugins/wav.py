@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 FORMATS = {".wav": "WAV", ".flac": "FLAC"}
 WAV_LIMIT = 2**32 - 2**16
 """A WAV file counts its bytes in 32 bits; this leaves room for its header."""
+LOOK_SECONDS = 2.0
+"""Between two looks whether the file is still there: the system writes on to one that was removed, for nobody."""
 
 
 class WavConfig(StrictModel):
@@ -37,7 +39,7 @@ class WavConfig(StrictModel):
 
 
 class Wav(Sink):
-    """Raises PluginError when the file cannot be made, and when a WAV file is full."""
+    """Raises PluginError when the file cannot be made or written or was removed, and when a WAV file is full."""
 
     name = "wav"
     Config = WavConfig
@@ -60,13 +62,27 @@ class Wav(Sink):
                 f"{self.path} cannot be recorded to ({error})", "Check the wav sink's path and subtype"
             ) from None
         self._room = WAV_LIMIT if kind == "WAV" else None
+        self._look_at = time.monotonic() + LOOK_SECONDS
 
     def write(self, audio: Floats) -> None:
+        import soundfile
+
         if self._room is not None:
             self._room -= audio.size * _bytes_per_sample(self._file.subtype)
             if self._room < 0:
                 raise PluginError(f"{self.path} is as long as a WAV file can be", "Record FLAC instead")
-        self._file.write(audio)
+        try:
+            self._file.write(audio)
+        except (soundfile.SoundFileError, AssertionError) as error:  # an assertion: not all of it could be written
+            reason = str(error) or "is the disk full?"
+            raise PluginError(f"{self.path} cannot be written any more ({reason})", "Make room") from None
+        self._look()
+
+    def _look(self) -> None:
+        if time.monotonic() >= self._look_at:
+            self._look_at = time.monotonic() + LOOK_SECONDS
+            if not self._part.exists():
+                raise PluginError(f"{self._part} was removed", "It will be made again at the next start")
 
     def close(self) -> None:
         """Complete the file. A second call does nothing."""

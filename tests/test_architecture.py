@@ -26,6 +26,7 @@ ROOMS: tuple[tuple[str, ...], ...] = (
     ("ambientd.plugin_permits",),
     ("ambientd.plugin_manager",),
     (
+        "ambientd.event_log",
         "ambientd.generator",
         "ambientd.mashup_record",
         "ambientd.plugin_new",
@@ -38,7 +39,7 @@ ROOMS: tuple[tuple[str, ...], ...] = (
         "ambientd.status_socket",
         "ambientd.supervised",
     ),
-    ("ambientd.plugin_reload",),
+    ("ambientd.plugin_reload", "ambientd.vitals"),
     (
         "ambientd.live_slots",
         "ambientd.mashup_desk",

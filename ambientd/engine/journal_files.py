@@ -94,6 +94,8 @@ class Segments:
         for file in (self._blobs, self._lines):
             if file:
                 file.flush()
+                if not os.path.exists(file.name):  # the system would write on, for nobody
+                    raise FileNotFoundError(f"{file.name} was removed")
 
     def close(self) -> None:
         self.flush()

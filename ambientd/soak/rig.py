@@ -36,22 +36,31 @@ class Rig:
     """Use it in a `with`. models: checkpoints, one a slot. sets: configuration beside the rig's own.
 
     server: where to play; None: the clock. home: a folder that is there and empty.
+    disk: another one, for models, configuration and state; by default home as well.
     """
 
     rate = RATE
 
-    def __init__(self, home: Path, models: Sequence[Path], sets: Sequence[str] = (), server: Pulse | None = None):
+    def __init__(
+        self,
+        home: Path,
+        models: Sequence[Path],
+        sets: Sequence[str] = (),
+        server: Pulse | None = None,
+        disk: Path | None = None,
+    ) -> None:
         self.home, self.models, self.sets, self.server = home, tuple(models), tuple(sets), server
+        self.disk = disk or home
         self._stack = ExitStack()
 
     def __enter__(self) -> Rig:
         with ExitStack() as stack:
-            self._furnish()
+            self.furnish()
             self.said = self.home / "said.txt"
             log = stack.enter_context(self.said.open("wb"))
             listener = None if self.server else self._pipe()
             environment = self.server.env if self.server else None
-            self.daemon = Running(self.home, [*self._sets(), *self.sets], environment, stderr=log)
+            self.daemon = Running(self.home, [*self._sets(), *self.sets], environment, log, disk=self.disk)
             stack.callback(self._end)
             self.until(makes_new_sound, START_SECONDS)
             self.ear = Ear(self._recorder(stack) if listener is None else listener, RATE)
@@ -99,20 +108,45 @@ class Rig:
         """What it has printed for people so far."""
         return self.said.read_text(errors="replace").splitlines()
 
+    def furnish(self) -> None:
+        """Put onto the disk what the daemon finds there when it starts; done by itself, unless it was done before."""
+        library = self.disk / "data" / "ambientd" / "models"
+        if library.exists():
+            return
+        library.mkdir(parents=True)
+        for path in self.models:
+            (library / path.name).symlink_to(path.resolve())
+        self.add_plugin("ear", ear.SINK)
+
+    def recorder(self, path: Path) -> list[str]:
+        """The configuration of a wav sink beside the rig's own."""
+        number = 0 if self.server else 1
+        return [f"sinks.{number}.name=wav", f"sinks.{number}.path={path}"]
+
     def add_plugin(self, name: str, text: str) -> None:
         """A file in the daemon's plugin folder, which it reads when it starts: for the rig that is not yet entered."""
-        folder = self.home / "config" / "ambientd" / "plugins"
+        folder = self.disk / "config" / "ambientd" / "plugins"
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{name}.py").write_text(text)
 
     @contextmanager
-    def fresh(self, *sets: str, plugins: dict[str, str] | None = None, start: bool = True) -> Iterator[Rig]:
-        """Another daemon with the same models and output, while this one rests; start: enter it as well."""
+    def fresh(
+        self,
+        *sets: str,
+        plugins: dict[str, str] | None = None,
+        models: Sequence[Path] = (),
+        disk: Path | None = None,
+        start: bool = True,
+    ) -> Iterator[Rig]:
+        """Another daemon with the same models (or others) and output, while this one rests.
+
+        start: enter it as well. Without, what it has in its home can be arranged before.
+        """
         self.osc("/ambientd/stop", 0.1)
         self.until(lambda status: status["rms"] == 0, 10)
         try:
             with tempfile.TemporaryDirectory(prefix="ambientd-soak-") as folder:
-                rig = Rig(Path(folder), self.models, [*self.sets, *sets], self.server)
+                rig = Rig(Path(folder), models or self.models, [*self.sets, *sets], self.server, disk)
                 for name, text in (plugins or {}).items():
                     rig.add_plugin(name, text)
                 if start:
@@ -148,13 +182,6 @@ class Rig:
         self.until_heard(int(seconds * RATE))
 
     # Setting up
-
-    def _furnish(self) -> None:
-        library = self.home / "data" / "ambientd" / "models"
-        library.mkdir(parents=True)
-        for path in self.models:
-            (library / path.name).symlink_to(path.resolve())
-        self.add_plugin("ear", ear.SINK)
 
     def _sets(self) -> list[str]:
         slots = ", ".join(f'{{model="{path.stem}"}}' for path in self.models)

@@ -21,7 +21,10 @@ HOMES = ("DATA", "CONFIG", "STATE")
 
 
 class Running:
-    """A daemon. home: where it keeps all that is its own; what it prints goes to `stderr`."""
+    """A daemon. home: where it keeps all that is its own; what it prints goes to `stderr`.
+
+    disk: where models, configuration and state are, if not at home, where its socket always is.
+    """
 
     def __init__(
         self,
@@ -30,9 +33,10 @@ class Running:
         environment: Mapping[str, str] | None = None,
         stderr: IO[bytes] | IO[str] | int | None = None,
         text: bool = False,
+        disk: Path | None = None,
     ) -> None:
         self.home = home
-        homes = {f"XDG_{kind}_HOME": str(home / kind.lower()) for kind in HOMES}
+        homes = {f"XDG_{kind}_HOME": str((disk or home) / kind.lower()) for kind in HOMES}
         self.environment = {**(environment or os.environ), **homes, "XDG_RUNTIME_DIR": str(home)}
         words = ["osc.port=0", "osc.query_port=0", "osc.advertise=false", *sets]
         self.process: subprocess.Popen[Any] = subprocess.Popen(
@@ -57,7 +61,7 @@ class Running:
             time.sleep(POLL_SECONDS)
         code = self.process.poll()
         ended = "" if code is None else f"it ended with {code}; "
-        raise Missed(f"the daemon did not get there within {seconds:g} s", f"{ended}its last status: {status}")
+        raise Missed(f"the daemon did not get there within {seconds:g} s", f"{ended}it said last: {_shortly(status)}")
 
     def osc(self, address: str, *values: Any) -> None:
         """Send one message, `/ambientd/volume`. Raises Missed where the daemon does not answer."""
@@ -72,6 +76,11 @@ class Running:
         """SIGTERM; returns the exit code. Raises subprocess.TimeoutExpired."""
         self.process.send_signal(signal.SIGTERM)
         return int(self.process.wait(seconds))
+
+
+def _shortly(status: Mapping[str, Any] | None) -> str:
+    """A status without what is long and never the reason."""
+    return str({key: value for key, value in (status or {}).items() if key not in ("parameters", "plugins")})
 
 
 def process(status: Mapping[str, Any], role: str) -> dict[str, Any]:
