@@ -49,7 +49,11 @@ def log_folder() -> Path:
 
 def line(who: str, state: str, facts: Mapping[str, Any]) -> str:
     """An event's part of a line, on one line and no longer than LONGEST_LINE."""
-    words = [who, _name(state), *(f"{key}={_fact(value)}" for key, value in facts.items() if value not in (None, ""))]
+    words = [
+        who,
+        _name(state),
+        *(f"{key}={_fact(value)}" for key, value in facts.items() if value not in (None, "", [])),
+    ]
     return " ".join(words)[:LONGEST_LINE]
 
 
@@ -83,7 +87,7 @@ class EventLog:
             self._listener = QueueListener(waiting, self.file)
             self._listener.start()
 
-    def event(self, who: str, state: str, level: int = logging.INFO, **facts: Any) -> None:
+    def event(self, who: str, state: str, level: int = logging.INFO, /, **facts: Any) -> None:
         """Write one event, or count it where there were too many of its kind. Never waits, never raises."""
         if level >= logging.WARNING:
             at = time.strftime("%Y-%m-%dT%H:%M:%S%z")
@@ -220,5 +224,7 @@ def _name(state: str) -> str:
 
 
 def _fact(value: Any) -> str:
-    text = str(value) if isinstance(value, str) else json.dumps(value, separators=(",", ":"), default=str)
-    return text if _PLAIN.fullmatch(text) else json.dumps(text)
+    if isinstance(value, Mapping):
+        value = [f"{key}:{one}" for key, one in value.items()]
+    text = ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    return text if _PLAIN.fullmatch(text) else json.dumps(text, ensure_ascii=False)

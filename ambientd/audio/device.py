@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 NULL = "null"
 DEFAULT = "default"
+CLOCK_SPEED = "AMBIENTD_SOAK_CLOCK_SPEED"
+"""Of the environment: how many times as fast as music the clock runs. Only `ambientd soak` sets it, for whom days of
+music would else take days; the configuration has no such key."""
 
 
 class Clock:
@@ -50,7 +53,7 @@ class Clock:
             self._thread = None
 
     def _tick(self, blocks: Blocks) -> None:
-        period = len(self._out) / self._sample_rate
+        period = len(self._out) / self._sample_rate / float(os.environ.get(CLOCK_SPEED, 1))
         due = time.monotonic()
         while not self._stopping.is_set():
             blocks.take_into(self._out, patience=period)

@@ -17,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from ambientd.audio.device import CLOCK_SPEED
 from ambientd.soak import ear
 from ambientd.soak.ear import Ear
 from ambientd.soak.running import Running, makes_new_sound, process
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
 START_SECONDS = 240.0
 """The very first start compiles the kernels."""
+FADE_IN_SECONDS = 1.0
+LAST_WORDS = 5
+"""Lines."""
 MEMORY_LIMIT_MB = 1024
 """Of the generator: little, so that one that eats memory gets there soon."""
 
@@ -36,7 +40,8 @@ class Rig:
     """Use it in a `with`. models: checkpoints, one a slot. sets: configuration beside the rig's own.
 
     server: where to play; None: the clock. home: a folder that is there and empty.
-    disk: another one, for models, configuration and state; by default home as well.
+    disk: another one, for models, configuration and state; by default home as well. speed: of the clock, how many
+    times as fast as music; then there is no server.
     """
 
     rate = RATE
@@ -48,8 +53,11 @@ class Rig:
         sets: Sequence[str] = (),
         server: Pulse | None = None,
         disk: Path | None = None,
+        speed: float = 1.0,
     ) -> None:
-        self.home, self.models, self.sets, self.server = home, tuple(models), tuple(sets), server
+        self.home, self.models, self.sets = home, tuple(models), tuple(sets)
+        self.server = server if speed == 1 else None
+        self.speed = speed
         self.disk = disk or home
         self._stack = ExitStack()
 
@@ -59,7 +67,7 @@ class Rig:
             self.said = self.home / "said.txt"
             log = stack.enter_context(self.said.open("wb"))
             listener = None if self.server else self._pipe()
-            environment = self.server.env if self.server else None
+            environment = (self.server.env if self.server else dict(os.environ)) | {CLOCK_SPEED: str(self.speed)}
             self.daemon = Running(self.home, [*self._sets(), *self.sets], environment, log, disk=self.disk)
             stack.callback(self._end)
             self.until(makes_new_sound, START_SECONDS)
@@ -86,8 +94,11 @@ class Rig:
         return status
 
     def until(self, condition: Callable[[dict[str, Any]], Any], seconds: float) -> dict[str, Any]:
-        """The first status that fulfils `condition`. Raises Missed."""
-        return self.daemon.until(condition, seconds)
+        """The first status that fulfils `condition`. Raises Missed, with the daemon's last words."""
+        try:
+            return self.daemon.until(condition, seconds)
+        except Missed as error:
+            raise Missed(error.what, f"{error.remedy}; it printed {self.lines()[-LAST_WORDS:]}") from None
 
     def osc(self, address: str, *values: Any) -> None:
         """For example `rig.osc("/ambientd/volume/value", 0.5)`."""
@@ -114,7 +125,7 @@ class Rig:
         if library.exists():
             return
         library.mkdir(parents=True)
-        for path in self.models:
+        for path in set(self.models):
             (library / path.name).symlink_to(path.resolve())
         self.add_plugin("ear", ear.SINK)
 
@@ -136,6 +147,7 @@ class Rig:
         plugins: dict[str, str] | None = None,
         models: Sequence[Path] = (),
         disk: Path | None = None,
+        speed: float = 1.0,
         start: bool = True,
     ) -> Iterator[Rig]:
         """Another daemon with the same models (or others) and output, while this one rests.
@@ -146,7 +158,7 @@ class Rig:
         self.until(lambda status: status["rms"] == 0, 10)
         try:
             with tempfile.TemporaryDirectory(prefix="ambientd-soak-") as folder:
-                rig = Rig(Path(folder), models or self.models, [*self.sets, *sets], self.server, disk)
+                rig = Rig(Path(folder), models or self.models, [*self.sets, *sets], self.server, disk, speed)
                 for name, text in (plugins or {}).items():
                     rig.add_plugin(name, text)
                 if start:
@@ -157,6 +169,7 @@ class Rig:
         finally:
             self.osc("/ambientd/play", 0.1)
             self.until(lambda status: status["rms"] > 0, 10)
+            self.listen(FADE_IN_SECONDS)  # also what is in the server's buffer from before
 
     # The ear
 

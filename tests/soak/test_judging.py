@@ -1,0 +1,141 @@
+"""What a soak hears, plans, judges and writes down, apart from the daemon."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from ambientd.errors import UsageError
+from ambientd.samplernn.library import bundled_folder
+from ambientd.soak import certificate
+from ambientd.soak.listening import MOST_CLICK, hearing, longest_gap, pitch, sharpest_click
+from ambientd.soak.outcome import Outcome, Result, State
+from ambientd.soak.resources import Held, slope
+from ambientd.soak.runner import attempt, choose, plan
+from ambientd.soak.scenario import Effort, Missed, NotTried, Scenario, at_least, at_most
+from ambientd.soak.scenarios import all_scenarios
+
+RATE = 48_000
+
+
+def scenario(run=lambda rig, effort: [at_most("a", 1, "s", 2)], id="one", **facts):
+    return Scenario(
+        **{"id": id, "promise": 1, "title": "One", "layer": "real: here", "run": run, "seconds": 10.0} | facts
+    )
+
+
+@pytest.fixture(scope="module")
+def music():
+    import soundfile
+    import soxr
+
+    audio, rate = soundfile.read(bundled_folder() / "bed.flac", dtype="float32", stop=16_000 * 20)
+    # Not its ends, where the resampler sees it begin and break off.
+    return soxr.resample(audio, rate, RATE).astype(np.float32)[RATE // 10 : -RATE // 10]
+
+
+def test_music_has_no_gap_and_no_click(music):
+    assert [measure.name for measure in hearing(music, RATE) if not measure.holds] == []
+
+
+def test_what_is_cut_out_is_a_click_and_what_is_silenced_a_gap(music):
+    middle = len(music) // 2
+    cuts = [sharpest_click(np.delete(music, np.s_[middle + k : middle + k + 1000])) for k in range(0, 24_000, 3000)]
+    assert np.median(cuts) > MOST_CLICK
+    silenced = music.copy()
+    silenced[middle : middle + RATE // 10] = 0
+    assert longest_gap(silenced, RATE) == pytest.approx(100, abs=1)
+    assert longest_gap(music[:0], RATE) == 0
+    assert not hearing(music[:10], RATE)[0].holds
+
+
+@pytest.mark.parametrize("frequency", [440.0, 440.4, 1000.0])
+def test_a_tone_has_its_pitch(frequency):
+    assert pitch(np.sin(2 * np.pi * frequency * np.arange(RATE) / RATE), RATE) == pytest.approx(frequency, rel=1e-4)
+
+
+def test_a_limit_holds_up_to_itself_and_never_for_what_is_no_number():
+    assert at_most("a", 2, "s", 2).holds
+    assert not at_most("a", 2.1, "s", 2).holds
+    assert at_least("a", 2, "", 2).holds
+    assert not at_least("a", float("nan"), "", 2).holds
+    assert not at_most("a", float("nan"), "", 2).holds
+
+
+def test_a_plan_tries_each_and_spends_the_rest():
+    struck, more = scenario(id="struck", rounds=1), scenario(id="more", rounds=5)
+    lasting = scenario(id="lasting", lasting=True)
+    planned = {s.id: effort for s, effort in plan([struck, lasting, more], 100)}
+    assert {id: effort.rounds for id, effort in planned.items()} == {"struck": 1, "more": 5, "lasting": 1}
+    assert planned["lasting"].seconds == pytest.approx(40)
+    assert all(effort.rounds == 1 for _, effort in plan([struck, more, lasting], 1))
+    assert {s.id: e.rounds for s, e in plan([struck, more], 3600)} == {"struck": 6, "more": 30}
+
+
+def test_scenarios_are_chosen_by_fault_and_by_id():
+    calm, fault = scenario(id="calm", fault=False), scenario(id="fault")
+    assert choose([calm, fault], False, ()) == [calm]
+    assert choose([calm, fault], True, ()) == [calm, fault]
+    assert choose([calm, fault], False, ("fault",)) == [fault]
+    with pytest.raises(UsageError, match="calm, fault"):
+        choose([calm, fault], False, ("clam",))
+
+
+def raising(error):
+    def run(rig, effort):
+        raise error
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("run", "state", "reason"),
+    [
+        (lambda rig, effort: [at_most("a", 1, "", 2)], State.HELD, ""),
+        (lambda rig, effort: [at_most("a", 1, "", 2), at_most("b", 3, "", 2)], State.BROKEN, ""),
+        (lambda rig, effort: [], State.BROKEN, ""),
+        (raising(NotTried("no swap here")), State.NOT_TRIED, "no swap here"),
+        (raising(Missed("it never came")), State.BROKEN, "it never came"),
+        (raising(OSError("gone")), State.BROKEN, "gone"),
+    ],
+)
+def test_what_is_not_shown_to_hold_is_broken_or_not_tried(run, state, reason):
+    outcome = attempt(None, scenario(run), Effort())
+    assert (outcome.state, outcome.reason) == (state, reason)
+
+
+@pytest.mark.parametrize(
+    ("states", "held"),
+    [
+        ([State.HELD, State.NOT_TRIED], True),
+        ([State.HELD, State.BROKEN], False),
+        ([State.NOT_TRIED], False),
+        ([], False),
+    ],
+)
+def test_a_certificate_says_what_was_measured(tmp_path, states, held):
+    measures = [at_most("<gap>", 1.5, "ms", 20)]
+    outcomes = [Outcome(scenario(title="Über & out"), state, measures, 1, 2.0, "why") for state in states]
+    result = Result("2026-01-01", {"cores": 2}, {"ambientd": "1"}, {"models": ["a", "b"]}, outcomes)
+    json_path, html_path = certificate.write(result, tmp_path / "deep" / "er")
+    written = json.loads(json_path.read_text())
+    assert written["held"] is held
+    assert [row["state"] for row in written["scenarios"]] == [state.value for state in states]
+    page = html_path.read_text()
+    assert ("Every promise that was tried was held" in page) is held
+    assert "<gap>" not in page
+    assert page.count("&lt;gap&gt;") == len(states)
+    assert "http" not in page
+
+
+def test_a_slope_is_that_of_a_straight_line():
+    samples = [Held(10 + t, 1000 + 3 * t, 1, 1) for t in range(20)]
+    assert slope(samples) == pytest.approx(3)
+
+
+def test_every_scenario_has_an_id_of_its_own_and_a_promise():
+    found = all_scenarios()
+    assert len({s.id for s in found}) == len(found)
+    assert all(1 <= s.promise <= 10 and s.title and s.layer.startswith(("real", "simulated")) for s in found)
