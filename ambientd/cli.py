@@ -291,10 +291,10 @@ def _print_status(status: dict[str, Any]) -> None:
     """Processes and slots as tables, all else as facts, but for what other commands tell better."""
     status.pop("parameters", None)
     status["plugins at fault"] = [p["name"] for p in status.pop("plugins", []) if p["reason"]]
-    for part in ("processes", "slots", "loading", "refused", "sinks"):
+    for part in ("processes", "slots", "loading", "refused", "sinks", "faults"):
         rows = status.pop(part, [])
         if rows:
-            _show(rows, tuple(rows[0]), as_json=False)
+            _show(rows, tuple(dict.fromkeys(key for row in rows for key in row)), as_json=False)
             click.echo()
     _print_facts(status)
 

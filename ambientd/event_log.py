@@ -32,7 +32,7 @@ BURST_SECONDS = 60.0
 RETRY_SECONDS = 5.0
 MOST_WAITING = 10_000
 """Lines on their way to a disk that does not answer."""
-FAULTS = 20
+FAULTS = 10
 LONGEST_LINE = 2000
 """Characters."""
 _PLAIN = re.compile(r"[^\s\"=]+")
