@@ -45,6 +45,7 @@ TAKES: Mapping[str, Takes] = {
     "loading": Takes.NOTHING,
     "loading.fade": Takes.GENERATOR,
     "osc": Takes.OSC,
+    "log": Takes.START,
     "replay": Takes.GENERATOR,
     "midi": Takes.MIDI,
     "sinks": Takes.SINKS,
