@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,6 +54,7 @@ def soak(
     from ambientd.soak.runner import choose
     from ambientd.soak.session import soaking
 
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # and everything it started ends too
     chosen = choose(all_scenarios(), faults, only)
     paths = [resolve_local(id) for id in models or MODELS]
     show = _Table() if not as_json else None
