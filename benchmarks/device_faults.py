@@ -24,7 +24,6 @@ from typing import Any
 import numpy as np
 from hearing import Recording
 from numpy.typing import NDArray
-from sound_servers import RATE, SINK, Jack, Pulse, Server
 
 from ambientd.audio.bed import Bed
 from ambientd.audio.chain import PlayerControl
@@ -34,6 +33,7 @@ from ambientd.ipc.memory import Segment
 from ambientd.ipc.ring import Ring
 from ambientd.ipc.tap import Tap, TapReader
 from ambientd.ipc.values import Values
+from ambientd.soak.sound_servers import RATE, SINK, Jack, Pulse, Server
 
 SOURCE_RATE, CHANNELS = 16_000, 2
 TONE, LEVEL = 1_000.0, 0.3
