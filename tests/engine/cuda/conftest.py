@@ -1,0 +1,39 @@
+"""Banks on this machine's CPU, whoever makes their tokens."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from ambientd.engine.kernels.cuda.bank import DeviceBank
+from ambientd.engine.kernels.cuda.graph import TorchMaker
+from ambientd.engine.kernels.cuda.networks import Networks
+from ambientd.engine.kernels.selftest import choose
+from ambientd.engine.voice import Voice, pack
+
+
+@pytest.fixture
+def maker():
+    return TorchMaker()
+
+
+@pytest.fixture
+def make_bank(maker):
+    """make_bank(*checkpoints, channels=1): each checkpoint's voice, unprimed, with its slot's number as its seed."""
+
+    def make(*checkpoints, channels=1, room=0):
+        cpu = torch.device("cpu")
+        bank = DeviceBank(len(checkpoints) + room, channels, maker, Networks(cpu), cpu)
+        for slot, checkpoint in enumerate(checkpoints):
+            bank.attach(slot, voice_of(checkpoint, slot))
+        return bank
+
+    return make
+
+
+def voice_of(checkpoint, seed):
+    voice = Voice(checkpoint.info, pack(checkpoint, choose("fp32")), seed)
+    voice.reread = lambda: checkpoint
+    if checkpoint.guide is not None:
+        voice.guide = checkpoint.guide
+    return voice
