@@ -8,13 +8,23 @@ import torch
 from ambientd.engine.kernels.cuda.bank import DeviceBank
 from ambientd.engine.kernels.cuda.graph import TorchMaker
 from ambientd.engine.kernels.cuda.networks import Networks
+from ambientd.engine.kernels.cuda.persistent import PersistentMaker
 from ambientd.engine.kernels.selftest import choose
 from ambientd.engine.voice import Voice, pack
+from tests.engine.cuda.emulated import EmulatedLauncher
 
 
-@pytest.fixture
-def maker():
-    return TorchMaker()
+@pytest.fixture(scope="session")
+def compiled(tmp_path_factory):
+    """Where what was compiled for this session is."""
+    return tmp_path_factory.mktemp("compiled")
+
+
+@pytest.fixture(params=["torch", "persistent", "persistent in a cluster"])
+def maker(request, compiled):
+    if request.param == "torch":
+        return TorchMaker()
+    return PersistentMaker(EmulatedLauncher(compiled, "cluster" in request.param))
 
 
 @pytest.fixture

@@ -42,7 +42,7 @@ class Forecasts:
         """[n, D] for the sample level, once the sample before has come. newest: its token [n]; at: [1]."""
         memory, slots = self._setting.memory, self._slots
         numbers = memory.forecasts[slots]
-        begun = self._setting.inputs.device["positions"][slots] + at > 0
+        begun = self._setting.inputs.device["phases"][slots] + at > 0
         heard = torch.where(begun, self._levels[newest], 0)
         size = self._order.shape[0]
         memory.inputs[self._indices, at + size] = heard

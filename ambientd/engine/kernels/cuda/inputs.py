@@ -42,8 +42,8 @@ class BlockInputs:
         for field in FIELDS:
             shape = {"logits": (slots, slots), "conditioning": (MOST_TIERS, slots, slots)}.get(field, (slots,))
             shapes[f"start_{field}"] = shapes[f"end_{field}"] = shape
-        longs = ("positions", "counters", "keys", "noise_keys")
-        self._shapes = {**dict.fromkeys(longs, (slots,)), "history": (slots,), "drawing": (slots,)}
+        longs = ("counters", "keys", "noise_keys")
+        self._shapes = {**dict.fromkeys((*longs, "phases", "history", "drawing"), (slots,))}
         self._shapes |= {"forced": (slots, BLOCK)} | shapes
         size = sum(prod(shape) * (8 if name in longs else 4) for name, shape in self._shapes.items())
         pinned = device.type == "cuda"
@@ -53,7 +53,7 @@ class BlockInputs:
         self.device: dict[str, Tensor] = {}
         start = 0
         for name, shape in self._shapes.items():
-            whole = name in longs or name in ("history", "drawing", "forced")
+            whole = name in longs or name in ("phases", "history", "drawing", "forced")
             kind = torch.int64 if name in longs else torch.int32 if whole else torch.float32
             end = start + prod(shape) * kind.itemsize
             self.host[name] = self._staged[start:end].view(kind).view(shape).numpy()
@@ -62,7 +62,10 @@ class BlockInputs:
         self.host["forced"][:] = -1
 
     def fill(self, ramp: MixRamp, voices: Sequence[Voice | None], forced: dict[int, Tokens]) -> None:
-        """forced: by slot, tokens [BLOCK] to hear in place of its own draws."""
+        """forced: by slot, tokens [BLOCK] to hear in place of its own draws.
+
+        phases: where each voice is in its longest frame, and another such frame; 0 only where it has heard nothing.
+        """
         host = self.host
         for field in FIELDS:
             host[f"start_{field}"][:], host[f"end_{field}"][:] = getattr(ramp.start, field), getattr(ramp.end, field)
@@ -74,6 +77,8 @@ class BlockInputs:
             if voice:
                 for name, field in _COUNTED.items():
                     host[name][slot] = voice.row[field]
+                position, context = int(voice.row[plan.POSITION]), voice.packed.context
+                host["phases"][slot] = position and context + position % context
         host["forced"][:] = -1
         for slot, tokens in forced.items():
             host["forced"][slot] = tokens
@@ -96,7 +101,6 @@ class BlockInputs:
 
 
 _COUNTED = {
-    "positions": plan.POSITION,
     "counters": plan.COUNTER,
     "keys": plan.KEY,
     "noise_keys": plan.NOISE_KEY,
