@@ -20,6 +20,15 @@ def compiled(tmp_path_factory):
     return tmp_path_factory.mktemp("compiled")
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Waking others takes longer than what there is to do."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(params=["torch", "persistent", "persistent in a cluster"])
 def maker(request, compiled):
     if request.param == "torch":

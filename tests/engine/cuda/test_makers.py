@@ -69,7 +69,7 @@ def run(bank, mixes):
     return np.concatenate(tokens, axis=1), np.concatenate(audio)
 
 
-def mixing(blocks=7, seed=1):
+def mixing(blocks=6, seed=1):
     """Three voices of one shape: solo, then blended in every way there is, and bent."""
     rng, mixes = np.random.default_rng(seed), []
     for block in range(blocks):
@@ -108,12 +108,12 @@ def test_voices_mixed_in_every_way_are_the_references(make_bank):
         render_block(voices, ramp)
     for voice, drawn in zip(voices, tokens, strict=True):
         # A rounding may turn one draw in thousands, and from then on it is other music.
-        assert drawn[: 5 * BLOCK].tolist() == voice.tokens[-len(drawn) :][: 5 * BLOCK]
+        assert drawn[: 4 * BLOCK].tolist() == voice.tokens[-len(drawn) :][: 4 * BLOCK]
     assert np.abs(audio).max() > 0.01
 
 
 def test_voices_of_different_shapes_play_side_by_side(make_bank):
-    shapes = [{"dim": 20, "frame_sizes": (4, 8), "n_rnn": 2}, {"dim": 65, "frame_sizes": (2, 8, 16), "n_rnn": 1}]
+    shapes = [{"dim": 65, "frame_sizes": (2, 8, 16), "n_rnn": 1}, {"dim": 20, "frame_sizes": (4, 8), "n_rnn": 2}]
     checkpoints = [random_checkpoint(Architecture(**shape), seed) for seed, shape in enumerate(shapes)]
     mix = Mix.solo(3, 1)
     mix.gains[:] = 1
@@ -179,7 +179,7 @@ def test_draws_follow_the_distribution(make_bank):
     }
     mix = Mix.solo(1, 1)
     mix.temperature[:] = 0.8
-    tokens, _ = run(make_bank(replace(found, tensors=tensors)), [mix] * 24)
+    tokens, _ = run(make_bank(replace(found, tensors=tensors)), [mix] * 16)
     drawn, z = tokens[0, BLOCK:], log_softmax(tensors["sample.output.bias"] / np.float32(0.8))
     usual = len(drawn) * np.exp(z) > 8
     expected, counts = len(drawn) * np.exp(z)[usual], np.bincount(drawn, minlength=64)[usual]
