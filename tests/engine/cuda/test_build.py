@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import subprocess
 
 import pytest
 import torch
@@ -15,13 +14,13 @@ from ambientd.engine.kernels.cuda.persistent import Geometry, PersistentMaker
 from ambientd.errors import DeviceError
 from tests.engine.cuda.emulated import EmulatedLauncher
 
-MISSING = [name for name in ("cuda.core", "cuda.bindings", "nvidia.cu13") if not importlib.util.find_spec(name.split(".")[0])]
+HAS_COMPILER = importlib.util.find_spec("cuda") and importlib.util.find_spec("cuda.core")
 CPU = torch.device("cpu")
 
 
 @pytest.mark.parametrize(("architecture", "cluster"), [("sm_80", 0), ("sm_89", 0), ("sm_90", 0), ("sm_90a", 16)])
 def test_the_kernel_compiles(architecture, cluster, tmp_path, monkeypatch):
-    if MISSING:
+    if not HAS_COMPILER:
         pytest.skip("NVRTC is not installed here: pip install cuda-core cuda-bindings nvidia-cuda-nvrtc")
     geometry = Geometry(cluster or 4, 4, bool(cluster), 100_000)
     made = machine_code(architecture, geometry, tmp_path)
@@ -78,8 +77,3 @@ def test_all_blocks_find_a_multiprocessor():
         geometry = geometry_for(H200, cluster)
         assert geometry.sample_blocks + geometry.frame_blocks <= H200.multi_processor_count
         assert not cluster or geometry.frame_blocks % cluster == 0
-
-
-def test_the_teams_do_not_race(compiled, tmp_path):
-    """Warps as threads under the thread sanitizer: a missing barrier would be reported."""
-    assert subprocess and tmp_path
