@@ -27,6 +27,7 @@ from ambientd.engine.generator_config import MODULE as GENERATOR
 from ambientd.engine.generator_config import GeneratorConfig, GeneratorStatus, MashupState, SlotConfig
 from ambientd.engine.journal_files import new_log
 from ambientd.errors import AmbientdError, UsageError
+from ambientd.gpu_policy import GpuPolicy
 from ambientd.ipc.child import Child, Message
 from ambientd.ipc.runtime import status_socket_path
 from ambientd.ipc.transport import Transport
@@ -73,6 +74,7 @@ class Daemon:
         self.slots = LiveSlots(slots_to_begin_with(config, state, say), config, self._tell_generator)
         self.sample_rate = self.slots.sample_rate
         self.output: Message = {}
+        self.gpu = GpuPolicy(config.engine, say)
         self.shed: list[str] = []
         """What the generator does without because the machine is too slow for it."""
         self.mashups = MashupDesk(config, self.plugins, self._tell_generator, say)
@@ -174,6 +176,7 @@ class Daemon:
             "panic": self.shared.control[PlayerControl.PANIC] > 0,
             "output": self.output,
             "sample_rate": self.sample_rate,
+            "device": self.gpu.playing or "cpu",
             "margin": round(made[GeneratorStatus.MARGIN], 3),
             "governor": {"level": len(self.shed), "shed": self.shed},
             "memory_bytes": int(made[GeneratorStatus.MEMORY_BYTES]),
@@ -407,7 +410,9 @@ class Daemon:
             cells={p.id: self.parameters.index(p.id) for p in self.parameters},
             status_fd=self.shared.generator_segment.fd,
             precision=self.config.engine.precision,
-            memory_limit_mb=self.config.engine.memory_limit_mb,
+            device=self.gpu.device,
+            fallback=self.config.engine.fallback,
+            memory_limit_mb=self.gpu.memory_limit_mb,
             level_voices=self.config.engine.level_voices,
             fade=self.config.loading.fade,
             plugin_files=self.plugins.files,
@@ -471,6 +476,8 @@ class Daemon:
                 self._say(f"{event['step']} is back")
             elif event["state"] == "exhausted":
                 self._say("this machine is too slow even for the rest; the bed helps out. Play smaller models")
+        elif kind == "device":
+            self.gpu.said(event)
         elif kind == "notice":
             self._say(f"generator: {event['what']}")
         elif kind == "mashup":
@@ -479,6 +486,7 @@ class Daemon:
     def _generator_lost(self, returncode: int | None) -> None:
         for event in self.generator.events():
             self._generator_said(event)
+        self.gpu.lost()
         self.mashups.generator_lost(returncode, self.shared.generator)
 
     def _roles(self) -> tuple[Supervised, ...]:

@@ -62,8 +62,9 @@ def render(rows, ramp, textures, blends, work, result):
             audio[s, c] = _f(0)
         for v in range(count):
             if voice_at(rows, v)[plan.DIM]:
-                token = bytes_at(voice_at(rows, v)[plan.STREAM])[plan.WINDOW + s]
-                y = filtered(floats_at(voice_at(rows, v)[plan.SIGNAL]), floats_at(voice_at(rows, v)[plan.DECODE])[token])
+                voice = voice_at(rows, v)
+                token = bytes_at(voice[plan.STREAM])[plan.WINDOW + s]
+                y = filtered(floats_at(voice[plan.SIGNAL]), floats_at(voice[plan.DECODE])[token])
                 for c in range(channels):
                     gain = ramp.start_gains[v, c] + a * (ramp.end_gains[v, c] - ramp.start_gains[v, c])
                     audio[s, c] += gain * y

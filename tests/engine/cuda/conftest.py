@@ -11,7 +11,8 @@ from ambientd.engine.kernels.cuda.networks import Networks
 from ambientd.engine.kernels.cuda.persistent import PersistentMaker
 from ambientd.engine.kernels.selftest import choose
 from ambientd.engine.voice import Voice, pack
-from tests.engine.cuda.emulated import EmulatedLauncher
+
+from .emulated import EmulatedLauncher
 
 
 @pytest.fixture(scope="session")

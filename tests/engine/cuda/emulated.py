@@ -27,8 +27,18 @@ def library(folder: Path, cluster: bool, sample_bits: int, frame_bits: int) -> c
         pytest.skip("no C++ compiler here (g++ or clang++), so the CUDA kernel's arithmetic cannot be tried")
     out = folder / f"emulation-{cluster:d}-{sample_bits}-{frame_bits}.so"
     macros = [f"-DCLUSTER={cluster:d}", f"-DSAMPLE_BITS={sample_bits}", f"-DFRAME_BITS={frame_bits}"]
-    flags = ["-std=c++20", "-O2", "-march=native", "-shared", "-fPIC", "-pthread", "-fno-strict-aliasing", "-Wall", "-Werror"]
-    command = [compiler, *flags, *macros, f"-I{SOURCE}", str(EMULATION), "-o", str(out)]
+    flags = [
+        "-std=c++20",
+        "-O2",
+        "-march=native",
+        "-shared",
+        "-fPIC",
+        "-pthread",
+        "-fno-strict-aliasing",
+        "-Wall",
+        "-Werror",
+    ]
+    command = [compiler, *flags, "-Wall", "-Werror", *macros, f"-I{SOURCE}", str(EMULATION), "-o", str(out)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=200)
     assert done.returncode == 0, done.stderr
     found = ctypes.CDLL(str(out))

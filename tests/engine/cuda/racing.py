@@ -1,4 +1,4 @@
-"""Run by `test_race.py` in a process with the thread sanitizer: two voices that share what they can. A library's path."""
+"""Run by `test_race.py` under the thread sanitizer: two voices that share what they can. A library's path."""
 
 from __future__ import annotations
 

@@ -12,7 +12,8 @@ from ambientd.engine.kernels.cuda.choose import TOLERANCE, divergence, first_rig
 from ambientd.engine.kernels.cuda.launch import geometry_for
 from ambientd.engine.kernels.cuda.persistent import Geometry, PersistentMaker
 from ambientd.errors import DeviceError
-from tests.engine.cuda.emulated import EmulatedLauncher
+
+from .emulated import EmulatedLauncher
 
 HAS_COMPILER = importlib.util.find_spec("cuda") and importlib.util.find_spec("cuda.core")
 CPU = torch.device("cpu")

@@ -17,7 +17,8 @@ from ambientd.engine.voice import network_of
 from ambientd.engine.warm import random_checkpoint
 from ambientd.samplernn.checkpoint import Architecture, Forecast
 from ambientd.types import BLOCK, Mix
-from tests.engine.cuda.conftest import voice_of
+
+from .conftest import voice_of
 
 SHAPES = {
     "one tier": {"dim": 33, "frame_sizes": (4,), "n_rnn": 1, "q_levels": 256},

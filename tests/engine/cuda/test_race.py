@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine.cuda.emulated import EMULATION, SOURCE
+from .emulated import EMULATION, SOURCE
 
 HERE = Path(__file__).parent
 RACE = 66

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,7 +23,7 @@ from ambientd.engine.kernels.rows import Plan, Rows
 from ambientd.engine.kernels.sound import make_sound
 from ambientd.engine.mix import MixRamp
 from ambientd.engine.voice import Recipe, Voice
-from ambientd.errors import DeviceError
+from ambientd.errors import AmbientdError, DeviceError, GpuFault
 from ambientd.types import BLOCK
 
 
@@ -77,9 +78,13 @@ class DeviceBank:
         none = np.zeros((slots, 1, 1, plan.LAYER_FIELDS), np.int64)
         self._plan = Plan(self._rows, none[:, :, 0, : plan.TIER_FIELDS], none)
         self._addresses = Rows.of(self._plan)
-        self._ramp = Ramp(*(getattr(self.ramp, end).__dict__[f] for f in _RAMPED for end in _ENDS), self.ramp.end.history)
+        start, end = self.ramp.start, self.ramp.end
+        self._ramp = Ramp(
+            start.logits, end.logits, start.temperature, end.temperature, start.gains, end.gains, end.history
+        )
         self._forced: dict[int, Tokens] = {}
-        self._done = torch.cuda.Event(blocking=True) if device.type == "cuda" else None
+        event: Any = torch.cuda.Event
+        self._done = event(blocking=True) if device.type == "cuda" else None
         self._changed = True
 
     def check(self, voice: Voice) -> None:
@@ -147,7 +152,24 @@ class DeviceBank:
             self.attach(place, voice)
 
     def render(self, out: Floats, logits: Floats | None = None) -> None:
-        """A whole block of the ramp as it stands -> out [BLOCK, C], float32, C-contiguous."""
+        """A whole block of the ramp as it stands -> out [BLOCK, C], float32, C-contiguous. Raises GpuFault."""
+        try:
+            taken = self._make(logits)
+        except AmbientdError:
+            raise
+        except Exception as error:  # what torch, cuda.core and the driver raise is of many kinds
+            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            raise GpuFault(f"the GPU failed ({reason})") from error
+        for slot, voice in enumerate(self.slots):
+            if voice:
+                voice.row[plan.POSITION] += BLOCK
+                voice.row[plan.COUNTER] += BLOCK
+                voice.stream[: plan.WINDOW - BLOCK] = voice.stream[BLOCK : plan.WINDOW]
+                voice.stream[plan.WINDOW - BLOCK : plan.WINDOW] = taken[slot]
+        make_sound(self._addresses, self._ramp, taken, out)
+
+    def _make(self, logits: Floats | None) -> Tokens:
+        """A block's tokens [V, BLOCK]."""
         if self._changed:
             self._set()
         self._follow()
@@ -157,13 +179,7 @@ class DeviceBank:
         taken = self._fetch()
         if logits is not None:
             logits[:] = self._logits.cpu().numpy()
-        for slot, voice in enumerate(self.slots):
-            if voice:
-                voice.row[plan.POSITION] += BLOCK
-                voice.row[plan.COUNTER] += BLOCK
-                voice.stream[: plan.WINDOW - BLOCK] = voice.stream[BLOCK : plan.WINDOW]
-                voice.stream[plan.WINDOW - BLOCK : plan.WINDOW] = taken[slot]
-        make_sound(self._addresses, self._ramp, taken, out)
+        return taken
 
     def force(self, slot: int, tokens: Tokens, logits: Floats | None = None) -> None:
         """Run silently on `tokens` [BLOCK] instead of what the slot's voice would draw."""
@@ -211,4 +227,11 @@ class DeviceBank:
         return found
 
 
-_RAMPED, _ENDS = ("logits", "temperature", "gains"), ("start", "end")
+def warm() -> None:
+    """Compile what the host does for a block, or take it from the cache."""
+    none = np.zeros((1, 1, 1, max(plan.LAYER_FIELDS, plan.TIER_FIELDS)), np.int64)
+    rows = Rows.of(Plan(np.zeros((1, plan.VOICE_FIELDS), np.int64), none[:, :, 0], none))
+    ends = MixRamp(1, 1)
+    start, end = ends.start, ends.end
+    ramp = Ramp(start.logits, end.logits, start.temperature, end.temperature, start.gains, end.gains, end.history)
+    make_sound(rows, ramp, np.zeros((1, BLOCK), np.uint8), np.zeros((BLOCK, 1), np.float32))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 
@@ -58,8 +60,8 @@ class TorchMaker(Maker):
             self._halves[network] = DeviceNetwork(network.architecture, tensors)
         return self._halves[network]
 
-    def _playing(self) -> set[DeviceNetwork | None]:
-        return set(self._setting.networks) if self._setting else set()
+    def _playing(self) -> Sequence[DeviceNetwork | None]:
+        return self._setting.networks if self._setting else ()
 
     @torch.no_grad()
     def make(self, features: Features) -> None:
@@ -82,7 +84,8 @@ class TorchMaker(Maker):
         if graph is None:
             assert self._setting
             kept = [tensor.clone() for tensor in self._setting.memory.all()]
-            side = torch.cuda.Stream()
+            stream: Any = torch.cuda.Stream
+            side = stream()
             side.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(side):
                 stretch.run()  # libraries make themselves ready at the first call, which no graph may hold

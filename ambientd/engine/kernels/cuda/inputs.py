@@ -22,7 +22,7 @@ from ambientd.engine.voice import Voice
 from ambientd.types import BLOCK, MOST_TIERS
 
 FIELDS = ("logits", "mixture", "conditioning", "temperature", "stretch", "freeze", "chaos")
-"""Of a mix, in the order in which they are sent, all that a device needs: each as it is at the block's start and end."""
+"""Of a mix, in the order in which they are sent, all of it: each as it is at the block's start and end."""
 
 
 class Features(NamedTuple):
@@ -43,7 +43,7 @@ class BlockInputs:
             shape = {"logits": (slots, slots), "conditioning": (MOST_TIERS, slots, slots)}.get(field, (slots,))
             shapes[f"start_{field}"] = shapes[f"end_{field}"] = shape
         longs = ("counters", "keys", "noise_keys")
-        self._shapes = {**dict.fromkeys((*longs, "phases", "history", "drawing"), (slots,))}
+        self._shapes: dict[str, tuple[int, ...]] = {**dict.fromkeys((*longs, "phases", "history", "drawing"), (slots,))}
         self._shapes |= {"forced": (slots, BLOCK)} | shapes
         size = sum(prod(shape) * (8 if name in longs else 4) for name, shape in self._shapes.items())
         pinned = device.type == "cuda"
@@ -75,8 +75,8 @@ class BlockInputs:
             listened = any(v and ramp.end.history[j] == slot for j, v in enumerate(voices))
             host["drawing"][slot] = voice is not None and bool(heard[slot] or listened)
             if voice:
-                for name, field in _COUNTED.items():
-                    host[name][slot] = voice.row[field]
+                for name, counted in _COUNTED.items():
+                    host[name][slot] = voice.row[counted]
                 position, context = int(voice.row[plan.POSITION]), voice.packed.context
                 host["phases"][slot] = position and context + position % context
         host["forced"][:] = -1

@@ -38,7 +38,7 @@ class GpuLauncher:
         """cluster: blocks of one; by default the largest that the GPU has, 0 for none."""
         from cuda.core import Device, ObjectCode
 
-        torch.cuda.init()
+        torch.zeros(1, device=device)  # makes the context
         self._device = Device(device.index or 0)
         self._device.set_current()
         properties = torch.cuda.get_device_properties(device)
@@ -46,7 +46,9 @@ class GpuLauncher:
         if major < 8:
             raise DeviceError(f"{properties.name} is too old for the GPU kernel", 'Set engine.device to "cpu"')
         # Beyond Hopper clusters of 8 are what every chip has; sm_90a code runs on Hopper alone.
-        blocks = (LARGEST_CLUSTER if major == 9 else PORTABLE_CLUSTER if major > 9 else 0) if cluster is None else cluster
+        blocks = (
+            (LARGEST_CLUSTER if major == 9 else PORTABLE_CLUSTER if major > 9 else 0) if cluster is None else cluster
+        )
         self.geometry = geometry_for(properties, blocks, sample_bits, frame_bits)
         architecture = f"sm_{major}{minor}" + ("a" if (major, minor) == (9, 0) else "")
         code = ObjectCode.from_cubin(machine_code(architecture, self.geometry))

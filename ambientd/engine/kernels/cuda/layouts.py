@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from typing import ClassVar
+from typing import Any, ClassVar
 
 MOST_VOICES, MOST_TIERS, MOST_LAYERS = 16, 6, 4
 SAMPLED, SAMPLE_BARRIER, FRAME_BARRIER = range(3)
@@ -11,23 +11,22 @@ PROGRESS = 4
 """Flags."""
 
 _ADDRESS, _INT, _FLOAT = ctypes.c_void_p, ctypes.c_int, ctypes.c_float
-Fields = ClassVar[list[tuple[str, type]]]
 
 
-def _fields(kind: type, names: str) -> list[tuple[str, type]]:
+def _fields(kind: type, names: str) -> list[tuple[str, Any]]:
     return [(name, kind) for name in names.split()]
 
 
 class Matrix(ctypes.Structure):
-    _fields_: Fields = [*_fields(_ADDRESS, "weight bias scale"), *_fields(_INT, "rows stride")]
+    _fields_: ClassVar[list[tuple[str, Any]]] = [*_fields(_ADDRESS, "weight bias scale"), *_fields(_INT, "rows stride")]
 
 
 class Layer(ctypes.Structure):
-    _fields_: Fields = [*_fields(Matrix, "ih hh"), *_fields(_ADDRESS, "state ahead")]
+    _fields_: ClassVar[list[tuple[str, Any]]] = [*_fields(Matrix, "ih hh"), *_fields(_ADDRESS, "state ahead")]
 
 
 class Tier(ctypes.Structure):
-    _fields_: Fields = [
+    _fields_: ClassVar[list[tuple[str, Any]]] = [
         *_fields(_ADDRESS, "input_weight input_bias"),
         ("upsample", Matrix),
         *_fields(_ADDRESS, "held vectors"),
@@ -37,7 +36,7 @@ class Tier(ctypes.Structure):
 
 
 class Forecast(ctypes.Structure):
-    _fields_: Fields = [
+    _fields_: ClassVar[list[tuple[str, Any]]] = [
         *_fields(_ADDRESS, "table levels midpoints width numbers taps inputs"),
         ("order", _INT),
         ("slope", _FLOAT),
@@ -45,7 +44,7 @@ class Forecast(ctypes.Structure):
 
 
 class VoicePlan(ctypes.Structure):
-    _fields_: Fields = [
+    _fields_: ClassVar[list[tuple[str, Any]]] = [
         *_fields(_ADDRESS, "hidden output hidden_bias output_bias table x tokens"),
         ("tiers", Tier * MOST_TIERS),
         ("forecast", Forecast),
@@ -55,7 +54,7 @@ class VoicePlan(ctypes.Structure):
 
 
 class Inputs(ctypes.Structure):
-    _fields_: Fields = _fields(
+    _fields_: ClassVar[list[tuple[str, Any]]] = _fields(
         _ADDRESS,
         "counters keys noise_keys phases history drawing forced start_logits end_logits start_mixture end_mixture "
         "start_conditioning end_conditioning start_temperature end_temperature start_stretch end_stretch "
@@ -64,7 +63,7 @@ class Inputs(ctypes.Structure):
 
 
 class Plan(ctypes.Structure):
-    _fields_: Fields = [
+    _fields_: ClassVar[list[tuple[str, Any]]] = [
         ("voices", VoicePlan * MOST_VOICES),
         ("inputs", Inputs),
         *_fields(_ADDRESS, "tokens logits flags exchange"),

@@ -16,7 +16,7 @@ from ambientd.engine.voice import Voice
 from ambientd.types import BLOCK
 
 PART, CENTRE, FAST, SLOW, LEAST = NUMBERS = range(5)
-"""Of a forecast's numbers: what its filter says, that as a level, how far it was astray lately, in the guide, at least."""
+"""Of a forecast's numbers: what its filter says; that as a level; how far it was astray lately, guided, at least."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,8 @@ class Shape:
     @classmethod
     def of(cls, voice: Voice) -> Shape:
         ratios = voice.tiers[:, plan.RATIO]
-        return cls(*voice.layers.shape[:2], int(ratios.max()), voice.packed.units, longest_filter(voice))
+        tiers, layers, _ = voice.layers.shape
+        return cls(tiers, layers, int(ratios.max()), voice.packed.units, longest_filter(voice))
 
     @classmethod
     def least(cls) -> Shape:

@@ -33,8 +33,10 @@ LEAST_SHARE = 1e-30
 def product(x: Any, weight: Any, bias: Any) -> Tensor:
     """x [n, C] times weight [R, C] and bias [R], in the weights' own precision; float32."""
     if weight.dtype == torch.float32:
-        return F.linear(x, weight, bias)
-    return F.linear(x.to(weight.dtype), weight).to(torch.float32) + bias
+        exact: Tensor = F.linear(x, weight, bias)
+        return exact
+    rounded: Tensor = F.linear(x.to(weight.dtype), weight).to(torch.float32) + bias
+    return rounded
 
 
 def gru(cell: Cell, x: Tensor, h: Tensor) -> Tensor:
