@@ -86,6 +86,9 @@ class Audio(StrictModel):
 
 class Engine(StrictModel):
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    """auto takes an NVIDIA GPU where there is one that computes rightly; the CPU plays until that is known."""
+    fallback: bool = True
+    """Whether the CPU plays where device is cuda and there is no GPU."""
     precision: Literal["auto", "int8", "bf16", "fp32"] = "auto"
     """Of the models' arithmetic: int8 is fastest and what auto takes, fp32 is exact and six times slower."""
     memory_limit_mb: int = Field(4096, ge=512)
@@ -94,13 +97,6 @@ class Engine(StrictModel):
     """Repeats a performance; by default every start is different."""
     level_voices: bool = True
     """Loud albums are turned down and soft ones up, by 12 dB at most, so that all play at about -20 dBFS (RMS)."""
-
-    @field_validator("device")
-    @classmethod
-    def _not_yet(cls, device: str) -> str:
-        if device == "cuda":
-            raise ValueError('"auto" or "cpu": playing on CUDA is not in this version (training uses it)')
-        return device
 
 
 PRIVATE_NETWORKS = [

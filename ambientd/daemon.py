@@ -30,6 +30,7 @@ from ambientd.engine.generator_config import GeneratorConfig, GeneratorStatus, M
 from ambientd.engine.journal_files import new_log
 from ambientd.errors import AmbientdError, UsageError
 from ambientd.event_log import EventLog, log_folder
+from ambientd.gpu_policy import GpuPolicy
 from ambientd.ipc.child import Child, Message
 from ambientd.ipc.runtime import status_socket_path
 from ambientd.ipc.transport import Transport
@@ -81,6 +82,7 @@ class Daemon:
         self.slots = LiveSlots(slots_to_begin_with(config, state, say), config, self._tell_generator)
         self.sample_rate = self.slots.sample_rate
         self.output: Message = {}
+        self.gpu = GpuPolicy(config.engine, say)
         self.shed: list[str] = []
         """What the generator does without because the machine is too slow for it."""
         self.mashups = MashupDesk(config, self.plugins, self._tell_generator, say)
@@ -186,6 +188,7 @@ class Daemon:
             "panic": self.shared.control[PlayerControl.PANIC] > 0,
             "output": self.output,
             "sample_rate": self.sample_rate,
+            "device": self.gpu.playing or "cpu",
             "margin": round(made[GeneratorStatus.MARGIN], 3),
             "governor": {"level": len(self.shed), "shed": self.shed},
             "memory_bytes": int(made[GeneratorStatus.MEMORY_BYTES]),
@@ -430,7 +433,9 @@ class Daemon:
             cells={p.id: self.parameters.index(p.id) for p in self.parameters},
             status_fd=self.shared.generator_segment.fd,
             precision=self.config.engine.precision,
-            memory_limit_mb=self.config.engine.memory_limit_mb,
+            device=self.gpu.device,
+            fallback=self.config.engine.fallback,
+            memory_limit_mb=self.gpu.memory_limit_mb,
             level_voices=self.config.engine.level_voices,
             fade=self.config.loading.fade,
             plugin_files=self.plugins.files,
@@ -509,6 +514,8 @@ class Daemon:
                 self._print(f"{event['step']} is back")
             elif event["state"] == "exhausted":
                 self._print("this machine is too slow even for the rest; the bed helps out. Play smaller models")
+        elif kind == "device":
+            self.gpu.said(event)
         elif kind == "notice":
             self._print(f"generator: {event['what']}")
         elif kind == "mashup":
@@ -517,6 +524,7 @@ class Daemon:
     def _generator_lost(self, returncode: int | None) -> None:
         for event in self.generator.events():
             self._generator_said(event)
+        self.gpu.lost()
         self.mashups.generator_lost(returncode, self.shared.generator)
 
     def _roles(self) -> tuple[Supervised, ...]:

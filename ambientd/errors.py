@@ -55,6 +55,12 @@ class DeviceError(AmbientdError):
     exit_code = 6
 
 
+class GpuFault(DeviceError):
+    """What a GPU was playing is lost, and all that was on it: the process has to end."""
+
+    exit_code = 10
+
+
 class PluginError(AmbientdError):
     """A plugin could not be loaded, or a name matches none."""
 

@@ -28,6 +28,7 @@ ROOMS: tuple[tuple[str, ...], ...] = (
     (
         "ambientd.event_log",
         "ambientd.generator",
+        "ambientd.gpu_policy",
         "ambientd.mashup_record",
         "ambientd.plugin_new",
         "ambientd.rehearsal",
@@ -62,6 +63,7 @@ HOSTS = {"ambientd.engine.commands"}
 """Where plugins' mashups are played without a daemon, so it may reach up to the plugin manager."""
 
 HEAVY = {"torch", "torchaudio", "numba", "llvmlite", "numpy", "scipy", "matplotlib", "soundfile", "sounddevice", "soxr"}
+GPU_ENGINE = "ambientd.engine.kernels.cuda"
 PLAYING_IMPORTS_NO = {"torch", "torchaudio", "matplotlib"}
 
 
@@ -135,12 +137,17 @@ def test_a_plugin_uses_the_public_door(module: str) -> None:
 
 @pytest.mark.parametrize("module", PROGRAM)
 def test_what_plays_does_not_import_what_trains(module: str) -> None:
-    if module == "ambientd.samplernn.model":
+    if module == "ambientd.samplernn.model" or module.startswith(GPU_ENGINE):
         return
     tops = {imported.split(".")[0] for imported in imports(PROGRAM[module], top_level_only=True)}
     assert not tops & PLAYING_IMPORTS_NO
     if not module.startswith("ambientd.engine"):
         assert not tops & {"numba", "llvmlite"}
+
+
+@pytest.mark.parametrize("module", [name for name in PROGRAM if not name.startswith(GPU_ENGINE)])
+def test_a_gpu_is_nobodys_business_but_of_who_has_one(module: str) -> None:
+    assert not [name for name in imports(PROGRAM[module], top_level_only=True) if name.startswith(GPU_ENGINE)]
 
 
 @pytest.mark.parametrize("module", PROGRAM | PLUGINS)

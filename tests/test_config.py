@@ -67,7 +67,7 @@ def test_a_set_value_is_toml_else_text() -> None:
         (["osc.allow=['lan']"], "'osc.allow' is ['lan']. Expected networks like \"192.168.1.0/24\"; 'lan' is none"),
         (["latency=soon"], "'latency' is 'soon'. Expected 'normal' or 'live'"),
         (["volume=nan"], "'volume' is nan. Expected"),
-        (["engine.device=cuda"], "'engine.device' is 'cuda'. Expected \"auto\" or \"cpu\": playing on CUDA is not in"),
+        (["engine.device=cude"], "'engine.device' is 'cude'. Expected 'auto', 'cpu' or 'cuda'; did you mean 'cuda'?"),
         (["max_slots=1", "slots=[{model='a'}, {model='b'}]"], "at most max_slots = 1 slots, not 2"),
         (["osc"], "--set 'osc' is not key=value"),
         (["osc..port=1"], "is not key=value"),

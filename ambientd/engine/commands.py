@@ -173,6 +173,7 @@ def bench() -> None:
 @click.option("--precision", "precisions", cls=Several, type=click.Choice(("int8", "bf16", "fp32", "eager")))
 @click.option("--threads", cls=Several, type=click.IntRange(1, 2))
 @click.option("--voices", cls=Several, type=click.IntRange(1, 64), help="Of one checkpoint, and of one each.")
+@click.option("--device", type=click.Choice(("cpu", "cuda")), default="cpu", help="cuda: the GPU engine's makers.")
 @click.option("--mashup", is_flag=True, help="What each mashup costs beside as many voices without one, by default 2.")
 @click.option("--seconds", type=click.FloatRange(0.1, 600), default=1.5, show_default=True, help="Per measurement.")
 @click.option("--json", "as_json", is_flag=True, help="Print for machines.")
@@ -181,6 +182,7 @@ def engine(
     precisions: tuple[str, ...],
     threads: tuple[int, ...],
     voices: tuple[int, ...],
+    device: str,
     mashup: bool,
     seconds: float,
     as_json: bool,
@@ -194,6 +196,9 @@ def engine(
 
     from ambientd.engine.bench import CASES, EAGER, combinations, measure
 
+    if device == "cuda":
+        _bench_gpu(dims, voices, seconds, as_json)
+        return
     if mashup:
         if threads or EAGER in precisions:
             raise UsageError("--mashup measures on one thread of the engine", "Leave out --threads and eager")
@@ -220,6 +225,29 @@ def engine(
         click.echo(json.dumps(rows))
     else:
         click.echo("Medians; noise: their middle half. bandwidth: of what this machine read from as large a buffer.")
+
+
+def _bench_gpu(dims: Sequence[int], voices: Sequence[int], seconds: float, as_json: bool) -> None:
+    """Every maker of the GPU engine. Raises DeviceError (exit 6) where there is no GPU."""
+    from dataclasses import asdict
+    from itertools import product
+
+    from ambientd.engine.bench_gpu import CASES, GpuCase, measure_gpu
+
+    cases: Sequence[GpuCase] = CASES
+    if dims or voices:
+        asked = product(("graph", "persistent"), dims or [1024], voices or [1])
+        cases = [GpuCase(maker, dim, count) for maker, dim, count in asked]
+    rows = []
+    for row in measure_gpu(cases, seconds):
+        rows.append(asdict(row))
+        if not as_json:
+            click.echo(
+                f"{row.maker:10s} dim {row.dim:4d}  {row.voices:4d} voices ({row.checkpoints})  {row.xrt:8.2f} x real "
+                f"time  {row.streams:8.1f} streams  noise {row.noise:4.0%}  host {row.host:5.1%} of a core"
+            )
+    if as_json:
+        click.echo(json.dumps(rows))
 
 
 def _bench_mashups(cases: Sequence[Case], seconds: float, as_json: bool) -> None:

@@ -7,6 +7,7 @@ engine.render(mix, out)                             # out: float32 [BLOCK, chann
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -18,7 +19,7 @@ from ambientd.engine.bank import Bank
 from ambientd.engine.crossfade import Crossfade
 from ambientd.engine.guidance import Guidance
 from ambientd.engine.kernels.packing import PackedNetwork
-from ambientd.engine.mix import effective, is_used, resting, validate
+from ambientd.engine.mix import MixRamp, effective, is_used, resting, validate
 from ambientd.engine.morphing import Builder, Morphing
 from ambientd.engine.second_core import Cores
 from ambientd.engine.voice import Recipe, Voice
@@ -38,6 +39,27 @@ class Witness(Protocol):
         ...
 
 
+class Players(Protocol):
+    """What plays the voices: `bank.Bank` on the CPU, or one of the same calls on a GPU."""
+
+    slots: list[Voice | None]
+    ramp: MixRamp
+
+    def attach(self, slot: int, voice: Voice) -> None: ...
+
+    def detach(self, slot: int) -> Voice | None: ...
+
+    def weigh(self, slot: int, weights: PackedNetwork, recipe: Recipe) -> bool: ...
+
+    def move(self, slot: int, place: int) -> None: ...
+
+    def fetch_rows(self) -> None: ...
+
+    def render(self, out: Floats) -> None: ...
+
+    def close(self) -> None: ...
+
+
 class Engine:
     """Renders whatever mix it is given, without clicks when voices come and go."""
 
@@ -47,7 +69,7 @@ class Engine:
         self.channels = channels
         self.sample_rate = sample_rate
         self._slots = slots
-        self._bank = Bank(slots + 1, channels, cores)
+        self._bank: Players = Bank(slots + 1, channels, cores)
         self._crossfade = Crossfade(slots, channels)
         self._guidance = Guidance(slots + 1)
         self._morphing = Morphing(builder, sample_rate)
@@ -68,6 +90,24 @@ class Engine:
     def infos(self) -> tuple[VoiceInfo | None, ...]:
         """Who is in each slot. A voice that is about to leave is still there."""
         return tuple(voice.info if voice else None for voice in self.voices)
+
+    def hand_over(self, bank: Players) -> None:
+        """Between two blocks: let all voices go on in another bank, an empty one of as many places."""
+        old = self._bank
+        start, end = copy.deepcopy(old.ramp.start), copy.deepcopy(old.ramp.end)
+        for place, voice in enumerate(old.slots):
+            if voice:
+                old.detach(place)
+                bank.attach(place, voice)
+        bank.ramp.start.assign(start)
+        bank.ramp.end.assign(end)
+        self._bank = bank
+        old.close()
+
+    @property
+    def places(self) -> int:
+        """For voices, the spare one among them."""
+        return self._slots + 1
 
     @property
     def mix(self) -> Mix:

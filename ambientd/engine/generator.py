@@ -30,6 +30,7 @@ from ambientd.engine.conductor import Request
 from ambientd.engine.engine import Engine
 from ambientd.engine.generator_config import GeneratorConfig, GeneratorStatus, MashupState, SlotConfig
 from ambientd.engine.governor import ExtraVoices, Governor
+from ambientd.engine.gpu_seat import GpuSeat
 from ambientd.engine.journal_writer import open_journal
 from ambientd.engine.kernels import selftest
 from ambientd.engine.knob import Knob
@@ -39,7 +40,7 @@ from ambientd.engine.mix import equal_gain, slot_mix
 from ambientd.engine.podium import Podium, Repertoire
 from ambientd.engine.recent import Recent
 from ambientd.engine.voice import Voice, VoiceLoader, next_seed, reopen
-from ambientd.errors import AmbientdError, CheckpointError, UsageError
+from ambientd.errors import AmbientdError, CheckpointError, DeviceError, GpuFault, UsageError
 from ambientd.ipc.child import ParentLink
 from ambientd.ipc.memory import Segment
 from ambientd.ipc.ring import Ring
@@ -80,6 +81,7 @@ class Generator:
         self._parameters = Values(values, values.nbytes // Values.nbytes(1))
         self._status = Values(Segment.attach(config.status_fd), len(GeneratorStatus))
         self._engine.witness = self._journal = open_journal(config, self._notify)
+        self._seat = GpuSeat(self._notify, lambda name: link.send({"event": "device", "name": name}))
         self._loader = VoiceLoader(config.precision, config.level_voices)
         for line in selftest.fallbacks:
             self._notify(line)
@@ -99,6 +101,7 @@ class Generator:
     def run(self) -> NoReturn:
         """Until the supervisor goes away, which ends the process. Raises where not one voice can be loaded."""
         self._load_first_voices()
+        looks_for_gpu = self._config.device != "cpu" and self._load_gpu()
         threading.Thread(target=self._load_voices, name="loader", daemon=True).start()
         gc.freeze()
         gc.disable()
@@ -107,6 +110,8 @@ class Generator:
         if self._config.mashup:
             self._podium.select(self._config.mashup, self._config.mashup_options, self._request())
             self._podium.wait(FIRST_TRIAL_SECONDS)
+        if looks_for_gpu:
+            self._seat.open(self._engine)
         try:
             self._play()
         except (MemoryError, OutOfMemory):
@@ -118,6 +123,21 @@ class Generator:
             limit = self._config.memory_limit_mb
             raise OutOfMemory(f"the generator holds all of its {limit} MB", "See engine.memory_limit_mb") from None
 
+    def _load_gpu(self) -> bool:
+        """Whether it is worth looking for one."""
+        try:
+            self._seat.load()
+        except DeviceError as error:
+            if not self._may_use_cpu:
+                raise
+            self._notify(f"{error.what}; playing goes on with the CPU")
+            return False
+        return True
+
+    @property
+    def _may_use_cpu(self) -> bool:
+        return self._config.fallback or self._config.device == "auto"
+
     def _play(self) -> NoReturn:
         # Where the user may. On Linux this thread alone: a mashup that never rests shall not win over the supervisor.
         with contextlib.suppress(OSError):
@@ -128,6 +148,7 @@ class Generator:
             written += self._wait_for_room()
             began = time.perf_counter()
             self._take_voices()
+            self._seat.turn(self._engine, self._may_use_cpu)
             self._podium.turn()
             self._watch.before(self._engine)
             self._render(out)
@@ -171,6 +192,8 @@ class Generator:
         mix, known = self._podium.mix(request)
         try:
             self._engine.render(mix, out, known)
+        except GpuFault:
+            raise
         except AmbientdError:
             # Voices changed since the mix was checked; what always works bridges the block.
             self._engine.render(equal_gain(request.slots, request.mix), out)
@@ -290,7 +313,9 @@ class Generator:
 
     def _make(self, order: Order) -> Voice:
         try:
-            return order.make()
+            voice = order.make()
+            self._seat.prepare(voice)
+            return voice
         except MemoryError:
             raise CheckpointError(
                 f"there is no memory left for {order.id!r}", "Raise engine.memory_limit_mb, or play fewer models"

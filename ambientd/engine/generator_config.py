@@ -13,6 +13,7 @@ Events, JSON lines up:
     {"event": "changed", "slot": 0, "ticket": 3, "gap_ms": 5.1, "level_step_db": 0.7,
         "jump": 0.02, "level_shift_db": 1.9, "heard_step_db": 0.4}                                 see change_watch
     {"event": "governor", "step": "...", "state": "shed", "level": 1, "shed": ["..."]}     see governor
+    {"event": "device", "name": "NVIDIA H200"}                               plays on it from now on
     {"event": "notice", "what": "..."}                                       to be told, nothing failed
     {"event": "mashup", "name": "blend", "state": "playing", "reason": ""}   a MashupState
     {"event": "failed", "what": "...", "remedy": "...", "exit_code": 4, "slot": 0, "ticket": 3}
@@ -102,6 +103,10 @@ class GeneratorConfig:
     mashup: str = ""
     """Empty: every voice plays on its own."""
     mashup_options: Mapping[str, Any] = field(default_factory=dict)
+    device: str = "cpu"
+    """auto, cpu or cuda; what is not cpu is looked for while the CPU plays."""
+    fallback: bool = True
+    """Whether the CPU goes on where it is not found."""
     precision: str = "auto"
     """auto, int8, bf16 or fp32."""
     memory_limit_mb: int = 0

@@ -67,6 +67,8 @@ class Voice:
         """In the guide, in frames."""
         self.guided = False
         """Whether its forecast is by a filter that `follow` gave it."""
+        self.followed = 0
+        """How many filters it was given."""
         self._longest = 0
         self._kept: list[Floats] = []
         self.stream = np.full(plan.WINDOW + BLOCK, silence(info.q_levels), np.uint8)
@@ -178,9 +180,22 @@ class Voice:
         """Mean square of its last WINDOW samples as they are before its gain."""
         return float(power(self.stream[: plan.WINDOW], self._decode, np.float32(self.info.pre_emphasis)))
 
+    @property
+    def filter_heard(self) -> Floats:
+        """[order]: what its first filter has heard, newest last; a view. For a voice with a forecast only."""
+        stage = self._forecaster[plan.FORECASTER_FIELDS :]
+        oldest = int(stage[plan.OLDEST])
+        return self._inputs[oldest : oldest + int(stage[plan.ORDER])]
+
+    @property
+    def filter_taps(self) -> Floats:
+        """[order]: the first filter, the oldest sample's tap first; a view. For a voice with a forecast only."""
+        return self._taps[: int(self._forecaster[plan.FORECASTER_FIELDS + plan.ORDER])]
+
     def follow(self, taps: Floats, error: float) -> None:
         """Expect what this filter does, and errors of that size. taps [order <= follows]; see `guide.levinson`."""
         row, stage = self._forecaster, self._forecaster[plan.FORECASTER_FIELDS :]
+        self.followed += 1
         if stage[plan.ORDER] != taps.size or not self.guided:
             self._shorten(stage, taps.size)
             row[plan.STAGES], row[plan.GUIDED], self.guided = 1, 1, True
@@ -190,9 +205,8 @@ class Voice:
 
     def _shorten(self, stage: NDArray[np.int64], order: int) -> None:
         """Make the first stage one of `order` taps that learn nothing; it has heard what it has."""
-        have, oldest = int(stage[plan.ORDER]), int(stage[plan.OLDEST])
         heard = np.zeros(order, np.float32)
-        known = self._inputs[oldest : oldest + have][-order:]
+        known = self.filter_heard[-order:]
         heard[order - known.size :] = known
         self._inputs[:order] = heard
         stage[plan.ORDER], stage[plan.OLDEST] = order, 0

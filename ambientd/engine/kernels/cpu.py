@@ -23,6 +23,7 @@ from ambientd.engine.kernels.groups import group
 from ambientd.engine.kernels.mailbox import close_block, open_block
 from ambientd.engine.kernels.prediction import predict
 from ambientd.engine.kernels.rows import voice_at
+from ambientd.engine.kernels.sound import filtered
 from ambientd.engine.kernels.texture import set_textures
 
 _f = np.float32
@@ -35,17 +36,6 @@ def _keep_logits(rows, s, result):
             logits = floats_at(voice_at(rows, v)[plan.LOGITS])
             for t in range(voice_at(rows, v)[plan.LEVELS]):
                 result.logits[v, s, t] = logits[t]
-
-
-@kernel
-def _sound(signal, x):
-    """One sample through the voice's filters: de-emphasis, then DC removal."""
-    y = x + signal[plan.PRE_EMPHASIS] * signal[plan.EMPHASIS_STATE]
-    signal[plan.EMPHASIS_STATE] = y
-    out = y - signal[plan.DC_INPUT] + signal[plan.DC_POLE] * signal[plan.DC_OUTPUT]
-    signal[plan.DC_INPUT] = y
-    signal[plan.DC_OUTPUT] = out
-    return out
 
 
 @kernel
@@ -72,8 +62,9 @@ def render(rows, ramp, textures, blends, work, result):
             audio[s, c] = _f(0)
         for v in range(count):
             if voice_at(rows, v)[plan.DIM]:
-                token = bytes_at(voice_at(rows, v)[plan.STREAM])[plan.WINDOW + s]
-                y = _sound(floats_at(voice_at(rows, v)[plan.SIGNAL]), floats_at(voice_at(rows, v)[plan.DECODE])[token])
+                voice = voice_at(rows, v)
+                token = bytes_at(voice[plan.STREAM])[plan.WINDOW + s]
+                y = filtered(floats_at(voice[plan.SIGNAL]), floats_at(voice[plan.DECODE])[token])
                 for c in range(channels):
                     gain = ramp.start_gains[v, c] + a * (ramp.end_gains[v, c] - ramp.start_gains[v, c])
                     audio[s, c] += gain * y

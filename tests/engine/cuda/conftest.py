@@ -1,0 +1,59 @@
+"""Banks on this machine's CPU, whoever makes their tokens."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from ambientd.engine.kernels.cuda.bank import DeviceBank
+from ambientd.engine.kernels.cuda.graph import TorchMaker
+from ambientd.engine.kernels.cuda.networks import Networks
+from ambientd.engine.kernels.cuda.persistent import PersistentMaker
+from ambientd.engine.kernels.selftest import choose
+from ambientd.engine.voice import Voice, pack
+
+from .emulated import EmulatedLauncher
+
+
+@pytest.fixture(scope="session")
+def compiled(tmp_path_factory):
+    """Where what was compiled for this session is."""
+    return tmp_path_factory.mktemp("compiled")
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Waking others takes longer than what there is to do."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(params=["torch", "persistent", "persistent in a cluster"])
+def maker(request, compiled):
+    if request.param == "torch":
+        return TorchMaker()
+    return PersistentMaker(EmulatedLauncher(compiled, "cluster" in request.param))
+
+
+@pytest.fixture
+def make_bank(maker):
+    """make_bank(*checkpoints, channels=1): each checkpoint's voice, unprimed, with its slot's number as its seed."""
+
+    def make(*checkpoints, channels=1, room=0):
+        cpu = torch.device("cpu")
+        bank = DeviceBank(len(checkpoints) + room, channels, maker, Networks(cpu), cpu)
+        for slot, checkpoint in enumerate(checkpoints):
+            bank.attach(slot, voice_of(checkpoint, slot))
+        return bank
+
+    return make
+
+
+def voice_of(checkpoint, seed):
+    voice = Voice(checkpoint.info, pack(checkpoint, choose("fp32")), seed)
+    voice.reread = lambda: checkpoint
+    if checkpoint.guide is not None:
+        voice.guide = checkpoint.guide
+    return voice
