@@ -121,6 +121,7 @@ def test_a_killed_supervisor_plays_on_at_its_last_state(run, home):
     daemon.until(lambda s: [slot["id"] for slot in s["slots"]] == ["calm", "loud"])
     daemon.osc("/ambientd/preset/store", "here")
     daemon.until(lambda s: s["preset"]["current"] == "here")
+    daemon.osc("/ambientd/slot/1/gain/value", 0.5)  # what the preset takes 1000 s to undo
     daemon.osc("/ambientd/preset/recall", "here", 1000.0)
     daemon.osc("/ambientd/panic", 1)
     daemon.until(lambda s: s["panic"] and s["rms"] == 0)
