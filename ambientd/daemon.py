@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ambientd import __version__
+from ambientd import __version__, loudness_desk
 from ambientd.audio.chain import PlayerControl
 from ambientd.audio.device import DEFAULT, NULL
 from ambientd.audio.player import MODULE as PLAYER
@@ -88,6 +88,7 @@ class Daemon:
         self.shared = SharedState(config, self.sample_rate, len(knobs) + SPARE_CELLS, say)
         self.shared.control[PlayerControl.VOLUME] = config.volume
         self.shared.control[PlayerControl.PLAYING] = float(config.autoplay)
+        loudness_desk.apply(config.loudness, self.shared.control)
         self.parameters = self._make_parameters(knobs)
         self.parameters.listen(self._parameter_changed)
         self.presets = PresetDesk(self)
@@ -183,6 +184,7 @@ class Daemon:
             "late_blocks": int(self.shared.counted(PlayerStatus.LATE)),
             "bed_seconds": round(self.shared.counted(PlayerStatus.BED_SECONDS), 2),
             "rms": round(status[PlayerStatus.RMS], 5),
+            "loudness": loudness_desk.info(self.shared.control, status),
             "osc": self.osc.info() if self.osc else None,
             "midi": self.midi.info(),
             "sinks": [{"name": s.sink.name, "state": s.state, "lost_frames": s.lost} for s in self.sinks],

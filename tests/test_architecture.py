@@ -47,6 +47,7 @@ ROOMS: tuple[tuple[str, ...], ...] = (
         "ambientd.surfaces",
     ),
     ("ambientd.lifecycle",),
+    ("ambientd.loudness_desk",),
     ("ambientd.readiness",),
     ("ambientd.daemon",),
     ("ambientd.cli",),
