@@ -27,6 +27,7 @@ from ambientd.engine.generator_config import MODULE as GENERATOR
 from ambientd.engine.generator_config import GeneratorConfig, GeneratorStatus, MashupState, SlotConfig
 from ambientd.engine.journal_files import new_log
 from ambientd.errors import AmbientdError, UsageError
+from ambientd.health import Medic
 from ambientd.ipc.child import Child, Message
 from ambientd.ipc.runtime import status_socket_path
 from ambientd.ipc.transport import Transport
@@ -76,6 +77,7 @@ class Daemon:
         self.shed: list[str] = []
         """What the generator does without because the machine is too slow for it."""
         self.mashups = MashupDesk(config, self.plugins, self._tell_generator, say)
+        self.medic = Medic(config.health.enabled, self, say)
         self.sink_configs = check_sinks(self.plugins, config, "the configuration")
         self.sink_rate = 0
         """Hz; 0 until the sinks have started."""
@@ -162,6 +164,7 @@ class Daemon:
                     "seed": s.seed,
                     "state": s.state,
                     **s.change,
+                    "health": self.medic.info(s.number),
                 }
                 for s in self.slots
             ],
@@ -391,6 +394,7 @@ class Daemon:
 
     def _spawn_generator(self) -> Child:
         self.slots.restarted()
+        self.medic.restarted()
         mashup = self.mashups.for_new_generator(self.shared.generator)
         config = GeneratorConfig(
             # Another seed each time, or a restart would play the same minutes again.
@@ -412,6 +416,7 @@ class Daemon:
             memory_limit_mb=self.config.engine.memory_limit_mb,
             level_voices=self.config.engine.level_voices,
             fade=self.config.loading.fade,
+            listen=self.config.health.enabled,
             plugin_files=self.plugins.files,
             log_folder=str(new_log()) if self.config.replay.enabled else "",
             log_limit_mb=self.config.replay.limit_mb,
@@ -473,6 +478,8 @@ class Daemon:
                 self._say(f"{event['step']} is back")
             elif event["state"] == "exhausted":
                 self._say("this machine is too slow even for the rest; the bed helps out. Play smaller models")
+        elif kind == "health":
+            self.medic.heard(event)
         elif kind == "notice":
             self._say(f"generator: {event['what']}")
         elif kind == "mashup":

@@ -37,6 +37,7 @@ ROOMS: tuple[tuple[str, ...], ...] = (
         "ambientd.slots",
         "ambientd.status_socket",
         "ambientd.supervised",
+        "ambientd.health",
     ),
     ("ambientd.plugin_reload",),
     (

@@ -91,7 +91,7 @@ def test_a_change_of_music_does_not_make_the_gain_swing():
     assert -17 + down[-1] == pytest.approx(-23, abs=0.1)
 
 
-@pytest.mark.parametrize("music, new, turned", [(-90.0, True, 1.0), (-64.0, True, 1.0), (-45.0, False, 1.0)])
+@pytest.mark.parametrize(("music", "new", "turned"), [(-90.0, True, 1.0), (-64.0, True, 1.0), (-45.0, False, 1.0)])
 def test_pauses_and_the_bed_do_not_pump(music, new, turned):
     leveller = wanting(-23.0)
     played(leveller, -26.0, 120)
