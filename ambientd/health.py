@@ -89,6 +89,8 @@ class Medic:
             patient.last_fault = patient.last_fault if state == "healthy" else state
         elif state == "healthy":
             self._well(slot, patient, at)
+        elif state == "unheard":
+            patient.state = "healthy"
         else:
             self._ill(slot, patient, state, at)
 

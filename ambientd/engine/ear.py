@@ -41,8 +41,9 @@ SILENCE_DB, BELOW_ALBUM_DB = -60.0, 35.0
 second of the bundled models is 21 dB below its album."""
 DC_DB = -50.0
 """dBFS of a silent second's mean, from which on it is a constant rather than silence."""
-CLIPPED_SHARE = 0.01
-"""Of a second's samples at the quantiser's ends, more than the album's. Bundled models: 0.0008 at most."""
+CLIPPED_SHARE = 0.02
+"""Of a second's samples at the quantiser's ends, more than the album's. Bundled models: 0.0008 at most, uniform
+noise 0.008."""
 NOISE_FLATNESS = 0.42
 """Of the tokens as drawn, before de-emphasis: uniform noise has 0.56 there, bundled models 0.31 at most for 5 s."""
 FLAT_ALBUM = 0.2
@@ -81,7 +82,7 @@ class Ear:
     def __init__(self, info: VoiceInfo, album: Scores | None) -> None:
         self._info, self._album = info, album
         self._table = decode_table(info.q_levels, info.quantization) / np.float32(info.album_gain)
-        self._tail: Floats = np.zeros(0, np.float32)
+        self._tail: Floats | None = None
         self.state = State.HEALTHY
         self.forget()
         level = album.level_db if album else 0.0
@@ -114,7 +115,8 @@ class Ear:
 
     def _sound(self, values: Floats) -> Floats:
         """With de-emphasis, and with the mean that the voice's last filter takes away."""
-        sound = np.concatenate([self._tail, values]).astype(np.float32)
+        tail = np.full(_TAIL, values[0]) if self._tail is None else self._tail
+        sound = np.concatenate([tail, values]).astype(np.float32)
         self._tail = values[-_TAIL:]
         shift, pole = 1, self._info.pre_emphasis
         while pole > 1e-6 and shift <= _TAIL:  # y = x + pole y[-1], by doubling
@@ -140,18 +142,19 @@ class Ear:
 
     def _plain(self, short: int) -> State | None:
         """Faults that each second shows. short: seconds that tell of one that was ill before; 0: the whole time."""
+        enough = any if short else all  # one bad second is no fault, but no recovery either
         quiet = self._last(short or self._silent_seconds)
-        if quiet and all(second.level_db < self._silence_db for second in quiet):
+        if quiet and enough(second.level_db < self._silence_db for second in quiet):
             return State.DC if all(second.dc_db > DC_DB for second in quiet) else State.SILENT
         last = self._last(short or PLAIN_SECONDS)
         if not last:
             return None
         album = self._album
         clipped = CLIPPED_SHARE + (album.clipped_share if album else 0.0)
-        if all(second.clipped > clipped and second.level_db >= self._silence_db for second in last):
+        if enough(second.clipped > clipped and second.level_db >= self._silence_db for second in last):
             return State.CLIPPED
         known = album is not None and album.flatness < FLAT_ALBUM
-        return State.NOISE if known and all(second.flatness > NOISE_FLATNESS for second in last) else None
+        return State.NOISE if known and enough(second.flatness > NOISE_FLATNESS for second in last) else None
 
     def _stuck(self, short: int, held: bool) -> State | None:
         """Faults that only a longer time shows; of one whose album does the same, or that is held, none."""

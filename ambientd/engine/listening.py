@@ -7,7 +7,7 @@ frozen on purpose, is not ill. Verdicts go up as events, once a second of audio 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +20,8 @@ from ambientd.types import BLOCK
 if TYPE_CHECKING:
     from ambientd.engine.ear import Ear
 
+WELL, UNHEARD = "healthy", "unheard"
+"""An `ear.State`; and what is told of one that was ill when it was silenced."""
 PAUSE = 0.1
 """Seconds between two looks of the listening thread."""
 KEPT = 4
@@ -29,7 +31,7 @@ HEARD = 0.003
 HELD_FREEZE, HELD_STRETCH = 0.05, 1.5
 """From here on a voice is meant to stand still, or nearly."""
 
-Report = Callable[[Mapping[str, Any]], None]
+Report = Callable[[dict[str, Any]], None]
 
 
 class _Slot:
@@ -41,6 +43,8 @@ class _Slot:
         """Tokens so far; and when its present voice was first to be heard without a break."""
         self.voice: Voice | None = None
         self.held = False
+        self.missing = 0
+        """Samples since it was heard last."""
 
     def begin(self, voice: Voice | None) -> None:
         self.begun, self.voice = self.written, voice
@@ -72,7 +76,9 @@ class Listening:
         heard = np.abs(mix.gains).max(axis=1) > HEARD
         for number, slot in enumerate(self._slots):
             voice = engine.voices[number] if playing[number] and heard[number] else None
-            if voice is not slot.voice:
+            slot.missing = 0 if voice else slot.missing + BLOCK
+            # Between two voices there may be a moment without.
+            if (voice or slot.missing >= self._rate) and voice is not slot.voice:
                 slot.begin(voice)
             if voice:
                 slot.held = bool(mix.freeze[number] > HELD_FREEZE or mix.stretch[number] > HELD_STRETCH)
@@ -99,11 +105,15 @@ class Listening:
         slot = self._slots[number]
         voice, begun, written = slot.voice, slot.begun, slot.written
         if voice is None:
-            self._ears.pop(number, None)
+            gone = self._ears.pop(number, None)
+            if gone and gone[2].state != WELL:
+                self._tell(number, gone[0].info.id, UNHEARD)
             return False
         known = self._ears.get(number)
         if known is None or known[0] is not voice:
+            fault = known[2].state if known else None
             known = voice, begun, _ear(voice)
+            known[2].state = fault or known[2].state  # the next one is well when it has shown it
         elif known[1] != begun:
             known = voice, begun, known[2]
             known[2].forget()
@@ -118,11 +128,12 @@ class Listening:
     def _judge(self, number: int, ear: Ear, tokens: Tokens) -> None:
         slot, before = self._slots[number], ear.state
         state = ear.hear(tokens, slot.held)
-        if "healthy" != state or "healthy" != before:
-            at = round(self._position / self._rate, 2)
-            voice = slot.voice
-            id = voice.info.id if voice else ""
-            self._report({"event": "health", "slot": number, "id": id, "state": str(state), "at": at})
+        if state != WELL or before != WELL:
+            self._tell(number, self._ears[number][0].info.id, state)
+
+    def _tell(self, number: int, id: str, state: str) -> None:
+        at = round(self._position / self._rate, 2)
+        self._report({"event": "health", "slot": number, "id": id, "state": str(state), "at": at})
 
 
 def _ear(voice: Voice) -> Ear:
