@@ -1,5 +1,8 @@
 """The ladder of cures: on real voices in an engine, faster than they would be heard; and once in the whole daemon."""
 
+import os
+import signal
+
 import numpy as np
 import pytest
 
@@ -12,6 +15,7 @@ from ambientd.health import MOST_REST, REST, STEP, Medic
 from ambientd.samplernn import library
 from ambientd.types import BLOCK
 
+from .running import makes_new_sound, process
 from .sick import RATE, only, reluctant, soft, write
 
 
@@ -147,4 +151,20 @@ def test_the_daemon_replaces_a_voice_that_is_dead(run, home):
     health = status["slots"][0]["health"]
     assert (health["state"], health["last_fault"]) == ("healthy", "dc")
     assert health["cures"] == {"nudge": 1, "reprime": 1, "next model": 1}
+    assert daemon.stop()[1] == 0
+
+
+def test_panic_stays_over_new_players_and_generators_until_it_is_released(run):
+    daemon = run('slots=[{model="calm"}]')
+    daemon.until(lambda s: makes_new_sound(s) and s["rms"] > 0.01)
+    daemon.osc("/ambientd/panic", 1)
+    status = daemon.until(lambda s: s["rms"] == 0)
+    for role in ("player", "generator"):
+        os.kill(process(status, role)["pid"], signal.SIGKILL)
+        status = daemon.until(lambda s, role=role: process(s, role)["restarts"] == 1 and makes_new_sound(s))
+        frames = status["uptime_seconds"]
+        status = daemon.until(lambda s, since=frames: s["uptime_seconds"] > since + 1)
+        assert (status["panic"], status["rms"], status["loudness"]["momentary"]) == (True, 0, None)
+    daemon.osc("/ambientd/panic", 0)
+    daemon.until(lambda s: s["rms"] > 0.01 and s["loudness"]["short_term"] is not None)
     assert daemon.stop()[1] == 0
