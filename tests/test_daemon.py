@@ -75,7 +75,8 @@ def test_a_stopped_generator_is_replaced(run):
 
 def test_osc_plays_it(run):
     daemon = run('slots=[{model="calm"}, {model="loud"}]', "mashup.weights=[1, 0]")
-    daemon.until(makes_new_sound)
+    begin = daemon.until(makes_new_sound)["uptime_seconds"]
+    daemon.until(lambda s: s["uptime_seconds"] > begin + 3)  # the bed fades out for 2 s
 
     def rms_settles(condition):
         return daemon.until(lambda s: condition(s["rms"]))["rms"]
