@@ -77,7 +77,7 @@ class Daemon:
         self.shed: list[str] = []
         """What the generator does without because the machine is too slow for it."""
         self.mashups = MashupDesk(config, self.plugins, self._tell_generator, say)
-        self.medic = Medic(config.health.enabled, self, say)
+        self.medic = Medic(config, self, say)
         self.sink_configs = check_sinks(self.plugins, config, "the configuration")
         self.sink_rate = 0
         """Hz; 0 until the sinks have started."""

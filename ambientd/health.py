@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from ambientd.config import Config
 from ambientd.errors import AmbientdError, CheckpointError
 from ambientd.samplernn import library
 from ambientd.samplernn.checkpoint import Card, load_card
@@ -67,8 +68,9 @@ class Patient:
 class Medic:
     """say: one line for people for each thing done."""
 
-    def __init__(self, enabled: bool, ward: Ward, say: Callable[[str], None]) -> None:
-        self.enabled, self._ward, self._say = enabled, ward, say
+    def __init__(self, config: Config, ward: Ward, say: Callable[[str], None]) -> None:
+        """config: the daemon's, asked each time, for it may change."""
+        self._config, self._ward, self._say = config, ward, say
         self._patients: dict[int, Patient] = {}
 
     def info(self, slot: int) -> dict[str, Any]:
@@ -84,7 +86,7 @@ class Medic:
         """The generator's word on a slot's voice: once a second of audio while it is ill, once when it is well."""
         slot, state, at = event["slot"] + 1, event["state"], float(event["at"])
         patient = self._patients.setdefault(slot, Patient())
-        if not self.enabled:
+        if not self._config.health.enabled:
             patient.state = state
             patient.last_fault = patient.last_fault if state == "healthy" else state
         elif state == "healthy":

@@ -37,7 +37,6 @@ ROOMS: tuple[tuple[str, ...], ...] = (
         "ambientd.slots",
         "ambientd.status_socket",
         "ambientd.supervised",
-        "ambientd.health",
     ),
     ("ambientd.plugin_reload",),
     (
@@ -47,8 +46,8 @@ ROOMS: tuple[tuple[str, ...], ...] = (
         "ambientd.midi_commands",
         "ambientd.surfaces",
     ),
+    ("ambientd.health", "ambientd.loudness_desk"),
     ("ambientd.lifecycle",),
-    ("ambientd.loudness_desk",),
     ("ambientd.readiness",),
     ("ambientd.daemon",),
     ("ambientd.cli",),

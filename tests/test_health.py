@@ -6,6 +6,7 @@ import signal
 import numpy as np
 import pytest
 
+from ambientd.config import Config, Health
 from ambientd.engine.engine import Engine
 from ambientd.engine.listening import Listening
 from ambientd.engine.mix import slot_mix
@@ -28,7 +29,7 @@ class Hospital:
         self.listening = Listening(2, RATE, self._said)
         self.nudges = Nudges(RATE)
         self.events = []
-        self.medic = Medic(enabled, self, self.lines.append)
+        self.medic = Medic(Config(health=Health(enabled=enabled)), self, self.lines.append)
         self.knobs = [1.0, 0.0, 1.0, 1.0, 0.0, 0.0]
         self.engine.place(0, self._voice(first))
         self.out = np.zeros((BLOCK, 1), np.float32)
