@@ -143,6 +143,26 @@ class Osc(StrictModel):
         return allow
 
 
+class Loudness(StrictModel):
+    """Of all that is heard together, in LUFS (EBU R 128). True peaks stay below -1 dBTP, whatever is set here."""
+
+    target: float | None = Field(None, ge=-60, le=-5)
+    """Where the music is brought by itself, at volume 1; up by 3 dB a minute, down by 12. Left out: nowhere."""
+    ceiling: float | None = Field(-12.0, ge=-60, le=-5)
+    """Of three seconds, volume included: above it the music is turned down by 2 dB a second."""
+
+    @field_validator("target", "ceiling", mode="before")
+    @classmethod
+    def _off(cls, value: object) -> object:
+        return None if value == "off" else value
+
+
+class Health(StrictModel):
+    """Voices that fall silent, hiss, clip, stand still or go round in circles are brought back (docs/health.md)."""
+
+    enabled: bool = True
+
+
 class Replay(StrictModel):
     """The log that `ambientd replay` renders again from."""
 
@@ -182,6 +202,8 @@ class Config(StrictModel):
     engine: Engine = Engine()
     loading: Loading = Loading()
     osc: Osc = Osc()
+    loudness: Loudness = Loudness()
+    health: Health = Health()
     replay: Replay = Replay()
     log: Log = Log()
     midi: Midi = Midi()

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ambientd import __version__
+from ambientd import __version__, loudness_desk
 from ambientd.audio.chain import PlayerControl
 from ambientd.audio.device import DEFAULT, NULL
 from ambientd.audio.player import MODULE as PLAYER
@@ -31,6 +31,7 @@ from ambientd.engine.journal_files import new_log
 from ambientd.errors import AmbientdError, UsageError
 from ambientd.event_log import EventLog, log_folder
 from ambientd.gpu_policy import GpuPolicy
+from ambientd.health import Medic
 from ambientd.ipc.child import Child, Message
 from ambientd.ipc.runtime import status_socket_path
 from ambientd.ipc.transport import Transport
@@ -86,6 +87,7 @@ class Daemon:
         self.shed: list[str] = []
         """What the generator does without because the machine is too slow for it."""
         self.mashups = MashupDesk(config, self.plugins, self._tell_generator, say)
+        self.medic = Medic(config, self, say)
         self.sink_configs = check_sinks(self.plugins, config, "the configuration")
         self.sink_rate = 0
         """Hz; 0 until the sinks have started."""
@@ -98,6 +100,7 @@ class Daemon:
         self.shared = SharedState(config, self.sample_rate, len(knobs) + SPARE_CELLS, say)
         self.shared.control[PlayerControl.VOLUME] = config.volume
         self.shared.control[PlayerControl.PLAYING] = float(config.autoplay)
+        loudness_desk.apply(config.loudness, self.shared.control)
         self.parameters = self._make_parameters(knobs)
         self.parameters.listen(self._parameter_changed)
         self.presets = PresetDesk(self)
@@ -175,6 +178,7 @@ class Daemon:
                     "state": s.state,
                     "temperature_range": list(s.card.temperature_range or (s.card.temperature,) * 2),
                     **s.change,
+                    "health": self.medic.info(s.number),
                 }
                 for s in self.slots
             ],
@@ -201,6 +205,7 @@ class Daemon:
             "late_blocks": int(self.shared.counted(PlayerStatus.LATE)),
             "bed_seconds": round(self.shared.counted(PlayerStatus.BED_SECONDS), 2),
             "rms": round(status[PlayerStatus.RMS], 5),
+            "loudness": loudness_desk.info(self.shared.control, status),
             "osc": self.osc.info() if self.osc else None,
             "midi": self.midi.info(),
             "sinks": [{"name": s.name, "state": s.state, "lost_frames": s.lost} for s in self.sinks],
@@ -415,6 +420,7 @@ class Daemon:
 
     def _spawn_generator(self) -> Child:
         self.slots.restarted()
+        self.medic.restarted()
         mashup = self.mashups.for_new_generator(self.shared.generator)
         config = GeneratorConfig(
             # Another seed each time, or a restart would play the same minutes again.
@@ -438,6 +444,7 @@ class Daemon:
             memory_limit_mb=self.gpu.memory_limit_mb,
             level_voices=self.config.engine.level_voices,
             fade=self.config.loading.fade,
+            listen=self.config.health.enabled,
             plugin_files=self.plugins.files,
             log_folder=str(new_log()) if self.config.replay.enabled else "",
             log_limit_mb=self.config.replay.limit_mb,
@@ -516,6 +523,8 @@ class Daemon:
                 self._print("this machine is too slow even for the rest; the bed helps out. Play smaller models")
         elif kind == "device":
             self.gpu.said(event)
+        elif kind == "health":
+            self.medic.heard(event)
         elif kind == "notice":
             self._print(f"generator: {event['what']}")
         elif kind == "mashup":

@@ -48,6 +48,7 @@ ROOMS: tuple[tuple[str, ...], ...] = (
         "ambientd.midi_commands",
         "ambientd.surfaces",
     ),
+    ("ambientd.health", "ambientd.loudness_desk"),
     ("ambientd.lifecycle",),
     ("ambientd.readiness",),
     ("ambientd.daemon", "ambientd.soak"),

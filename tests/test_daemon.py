@@ -75,7 +75,8 @@ def test_a_stopped_generator_is_replaced(run):
 
 def test_osc_plays_it(run):
     daemon = run('slots=[{model="calm"}, {model="loud"}]', "mashup.weights=[1, 0]")
-    daemon.until(makes_new_sound)
+    begin = daemon.until(makes_new_sound)["uptime_seconds"]
+    daemon.until(lambda s: s["uptime_seconds"] > begin + 3)  # the bed fades out for 2 s
 
     def rms_settles(condition):
         return daemon.until(lambda s: condition(s["rms"]))["rms"]
@@ -156,7 +157,7 @@ def test_what_was_played_can_be_rendered_again(run, home):
     daemon.until(makes_new_sound)
     daemon.osc("/ambientd/mashup/weight/2", 1.0)
     begin = daemon.status()["uptime_seconds"]
-    daemon.until(lambda s: s["uptime_seconds"] > begin + 4)
+    daemon.until(lambda s: s["uptime_seconds"] > begin + 7)
     words = [
         sys.executable,
         "-m",
@@ -164,19 +165,19 @@ def test_what_was_played_can_be_rendered_again(run, home):
         "replay",
         "last",
         "--to",
-        "2",
+        "5",
         "--out",
         str(home / "again.wav"),
         "--json",
     ]
     done = subprocess.run(words, env=daemon.environment, capture_output=True, text=True, check=True, timeout=120)
-    assert json.loads(done.stdout)["seconds"] == 2
+    assert json.loads(done.stdout)["seconds"] == 5
     heard, code = daemon.stop()
     assert code == 0
     again, rate = soundfile.read(home / "again.wav", dtype="float32")
     assert rate == RATE
-    # The recording was resampled and faded in; what is loudest in one has to be found in the other.
-    piece = soxr.resample(again[RATE // 2 : RATE, 0], RATE, 48_000)
+    # The recording was resampled and faded in for 2 s; what comes later in one has to be found in the other.
+    piece = soxr.resample(again[4 * RATE : 9 * RATE // 2, 0], RATE, 48_000)
     found = np.correlate(heard[: 10 * 48_000 : 6], piece[::6])
     assert found.max() > 10 * np.abs(found).mean()
 

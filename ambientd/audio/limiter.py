@@ -1,4 +1,8 @@
-"""The last thing before the device: no sample above the ceiling, no distortion below it. Player, processing thread."""
+"""The last thing before the device: no true peak above the ceiling, no distortion below it. Player, processing thread.
+
+Peaks are looked for between the samples too (`true_peak`). A gain that moves makes new ones there, the steeper the
+more; so what the first stage has left is taken off by a second one, whose gain hardly moves.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +13,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ambientd.audio.true_peak import CHUNK, REACH, chunk_peak
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ambientd.arrays import Floats
 
-CHUNK = 64
-"""Frames that share one peak measurement; the gain is linear within a chunk."""
+MARGIN_DB = 0.35
+"""Below the ceiling: meters differ by as much near the highest frequencies, where their filters do."""
+LOUDEST = 1e6
+"""Samples are no larger: 120 dB above full scale. Squares and sums of such stay finite."""
 
 _RAMP = np.arange(CHUNK) / CHUNK
 
@@ -23,11 +31,11 @@ _RAMP = np.arange(CHUNK) / CHUNK
 class Limiter:
     """Look-ahead limiter, channels linked, exact for any split of the input into blocks.
 
-    The gain falls in a straight line over the look-ahead to what a coming peak needs, and recovers
-    exponentially. Below the ceiling the output is the input, `latency` frames later, bit for bit.
+    Below the ceiling (less MARGIN_DB) the output is the input, `latency` frames later, bit for bit.
     Samples that are not finite become silence.
 
-    latency: look-ahead rounded up to chunks, and one chunk more (384 frames, 8 ms, at 48 kHz).
+    ceiling_db: dBTP. look_ahead, release: seconds, of the first stage.
+    latency: 544 frames, 11 ms, at 48 kHz.
     """
 
     def __init__(
@@ -39,32 +47,58 @@ class Limiter:
         release: float = 0.15,
     ) -> None:
         self.ceiling = float(np.float32(10.0 ** (ceiling_db / 20.0)))
-        ahead = max(1, math.ceil(look_ahead * sample_rate / CHUNK))
-        self.latency = CHUNK * (ahead + 1)
-        self._recovery = 1.0 - math.exp(-CHUNK / (release * sample_rate))
-        self._held: Floats = np.zeros((self.latency, channels), np.float32)
-        self._partial = 0  # frames of the chunk that is still coming in, the last of `_held`
-        self._needed: deque[float] = deque([1.0] * (ahead + 1), maxlen=ahead + 1)
-        self._gain = 1.0  # at the end of `_envelope`
-        self._envelope: NDArray[np.float64] = np.ones(CHUNK)  # gains known but not yet used
+        target = 10.0 ** ((ceiling_db - MARGIN_DB) / 20.0)
+        recovery = 1.0 - math.exp(-CHUNK / (release * sample_rate))
+        chunks = max(1, math.ceil(look_ahead * sample_rate / CHUNK))
+        self._stages = [_Stage(chunks, channels, target, recovery), _Stage(1, channels, target, recovery)]
+        self.latency = sum(stage.latency for stage in self._stages)
 
     def process(self, audio: Floats) -> Floats:
         """Take [n, channels], return [n, channels]: the input of `latency` frames ago, limited."""
-        buffer = np.concatenate([self._held, np.where(np.isfinite(audio), audio, np.float32(0.0))])
-        start = self.latency - self._partial
-        chunks, self._partial = divmod(self._partial + len(audio), CHUNK)
-        peaks = np.abs(buffer[start : start + chunks * CHUNK]).reshape(chunks, -1 if chunks else 1).max(axis=1)
-        envelope = np.concatenate([self._envelope, *map(self._ramp, peaks.tolist())])
-        out = buffer[: len(audio)] * envelope[: len(audio), None]
-        self._held = buffer[len(audio) :]
-        self._envelope = envelope[len(audio) :]
-        # Rounding of the ramp may lie half a step above the ceiling; this takes it off.
-        limited: Floats = np.clip(out, -self.ceiling, self.ceiling).astype(np.float32)
+        out: Floats = finite(audio)
+        for stage in self._stages:
+            out = stage.process(out)
+        # Against all that the stages' arithmetic may leave; nothing that was ever measured needed it.
+        limited: Floats = np.clip(out, -self.ceiling, self.ceiling)
         return limited
+
+
+def finite(audio: Floats) -> Floats:
+    """A copy in which what is not finite is silence, and nothing is beyond LOUDEST."""
+    clean: Floats = np.clip(np.where(np.isfinite(audio), audio, np.float32(0.0)), -LOUDEST, LOUDEST, dtype=np.float32)
+    return clean
+
+
+class _Stage:
+    """One gain. It falls in a straight line over `ahead` chunks to what a coming peak needs, recovers exponentially,
+    and is linear within a chunk."""
+
+    def __init__(self, ahead: int, channels: int, ceiling: float, recovery: float) -> None:
+        self._ceiling, self._recovery = ceiling, recovery
+        self.latency = CHUNK * (ahead + 1) + REACH
+        self._held: Floats = np.zeros((self.latency, channels), np.float32)
+        self._unmeasured = REACH  # frames, the last of `_held`
+        self._needed: deque[float] = deque([1.0] * (ahead + 1), maxlen=ahead + 1)
+        self._gain = 1.0  # at the end of `_envelope`
+        self._envelope: NDArray[np.float64] = np.ones(CHUNK + REACH)  # gains known but not yet used
+
+    def process(self, audio: Floats) -> Floats:
+        """[n, channels], finite."""
+        buffer = np.concatenate([self._held, audio])
+        first = self.latency - self._unmeasured - REACH
+        chunks = (self._unmeasured - REACH + len(audio)) // CHUNK
+        self._unmeasured += len(audio) - CHUNK * chunks
+        width = CHUNK + 2 * REACH
+        starts = range(first, first + CHUNK * chunks, CHUNK)
+        ramps = [self._ramp(chunk_peak(buffer[start : start + width])) for start in starts]
+        envelope = np.concatenate([self._envelope, *ramps])
+        self._held, self._envelope = buffer[len(audio) :], envelope[len(audio) :]
+        out: Floats = (buffer[: len(audio)] * envelope[: len(audio), None]).astype(np.float32)
+        return out
 
     def _ramp(self, peak: float) -> NDArray[np.float64]:
         """Gain of the next chunk, now that the one a look-ahead later is known to reach `peak`."""
-        self._needed.append(self.ceiling / max(peak, self.ceiling))
+        self._needed.append(self._ceiling / max(peak, self._ceiling))
         start = self._gain
         self._gain = min(self._recovered(), *self._lines())
         if start == self._gain:

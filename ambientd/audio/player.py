@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 MODULE = "ambientd.audio.player"
 
 WATCH_SECONDS = 0.05
+INTEGRATED_EVERY = 64
+"""Blocks between two sums over all that was heard."""
 
 
 class PlayerStatus(IntEnum):
@@ -59,6 +61,14 @@ class PlayerStatus(IntEnum):
     """Of the last block rendered."""
     SAMPLE_RATE = 9
     """Of what is handed over and of the tap, whatever the device's own; 0 until somebody takes it."""
+    MOMENTARY = 10
+    SHORT_TERM = 11
+    INTEGRATED = 12
+    """LUFS of what is heard; -inf where nothing is. The last one since this player began."""
+    TRUE_PEAK = 13
+    """Linear, the highest since this player began."""
+    LOUDNESS_GAIN = 14
+    """dB of the leveller. A new player begins with the last one's."""
 
 
 @dataclass(frozen=True)
@@ -88,8 +98,8 @@ class PlayerConfig:
     """Frames handed over at a time."""
     latency: float = 0.25
     fade_to_bed: float = 0.15
-    fade_to_ring: float = 1.0
-    first_fade: float = 0.05
+    fade_to_ring: float = 2.0
+    first_fade: float = 2.0
     seed: int | None = None
 
     @property
@@ -106,10 +116,12 @@ def run(link: ParentLink) -> int:
     config = PlayerConfig(**link.config)
     control = Values(Segment.attach(config.control_fd), len(PlayerControl))
     status = Values(Segment.attach(config.status_fd), len(PlayerStatus))
+    gain_db = status[PlayerStatus.LOUDNESS_GAIN]
     for cell in PlayerStatus:
-        status[cell] = 0.0
+        status[cell] = gain_db if cell is PlayerStatus.LOUDNESS_GAIN else 0.0
     source = _source(config)
-    chain = Chain(source, control, config.channels, config.source_rate, config.device_rate, config.first_fade)
+    rates = config.source_rate, config.device_rate
+    chain = Chain(source, control, config.channels, *rates, config.first_fade, gain_db)
     tap = Tap(Segment.attach(config.tap_fd), config.tap_frames, config.channels)
     handover = Handover(config.block, config.channels)
     report = _Report(status, source, chain, handover, config.source_rate)
@@ -142,6 +154,7 @@ class _Report:
         self._chain = chain
         self._handover = handover
         self._source_rate = source_rate
+        self._blocks = 0
 
     def block(self, audio: Floats) -> None:
         status = self._status
@@ -152,6 +165,13 @@ class _Report:
         status[PlayerStatus.BED_SECONDS] = self._source.bed_frames / self._source_rate
         status[PlayerStatus.STATE] = self._source.state
         status[PlayerStatus.RESTING] = self._chain.resting
+        status[PlayerStatus.MOMENTARY] = self._chain.meter.momentary
+        status[PlayerStatus.SHORT_TERM] = self._chain.meter.short_term
+        status[PlayerStatus.TRUE_PEAK] = self._chain.true_peak.peak
+        status[PlayerStatus.LOUDNESS_GAIN] = self._chain.leveller.gain_db
+        if self._blocks % INTEGRATED_EVERY == 0:
+            status[PlayerStatus.INTEGRATED] = self._chain.meter.integrated
+        self._blocks += 1
         status[PlayerStatus.PEAK] = np.abs(audio).max()
         status[PlayerStatus.RMS] = np.sqrt(np.mean(np.square(audio)))
 

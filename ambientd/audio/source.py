@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ambientd.audio.bed import Bed, BedLoop
+from ambientd.audio.limiter import finite
 from ambientd.ipc.ring import Ring
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ class Source:
     def _from_ring(self, frames: int) -> Floats:
         out = np.zeros((frames, self._ring.channels), np.float32)
         self._ring.read_into(out)
-        return np.nan_to_num(out, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
+        return finite(out)
 
     def _keep(self, audio: Floats) -> None:
         if np.abs(audio).max(initial=0.0) < QUIET:

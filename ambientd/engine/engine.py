@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ambientd.arrays import Doubles, Floats
+from ambientd.arrays import Doubles, Floats, Tokens
 from ambientd.engine.bank import Bank
 from ambientd.engine.crossfade import Crossfade
 from ambientd.engine.guidance import Guidance
@@ -44,6 +44,8 @@ class Players(Protocol):
 
     slots: list[Voice | None]
     ramp: MixRamp
+    drawn: NDArray[np.uint8]
+    """Tokens of the last block [slots, BLOCK]."""
 
     def attach(self, slot: int, voice: Voice) -> None: ...
 
@@ -113,6 +115,11 @@ class Engine:
     def mix(self) -> Mix:
         """What the last block came to, after empty slots were taken out; behind the slots the spare place."""
         return self._crossfade.mix
+
+    @property
+    def drawn(self) -> Tokens:
+        """[V + 1, BLOCK] uint8: what each voice drew in the last block. Overwritten by the next one."""
+        return self._bank.drawn
 
     def close(self) -> None:
         """Let its threads end."""

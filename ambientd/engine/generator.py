@@ -34,9 +34,11 @@ from ambientd.engine.gpu_seat import GpuSeat
 from ambientd.engine.journal_writer import open_journal
 from ambientd.engine.kernels import selftest
 from ambientd.engine.knob import Knob
+from ambientd.engine.listening import Listening
 from ambientd.engine.memory_limit import OutOfMemory, lift_limit, peak_bytes
 from ambientd.engine.memory_use import give_back, resident_bytes
 from ambientd.engine.mix import equal_gain, slot_mix
+from ambientd.engine.nudges import Nudges
 from ambientd.engine.podium import Podium, Repertoire
 from ambientd.engine.recent import Recent
 from ambientd.engine.voice import Voice, VoiceLoader, next_seed, reopen
@@ -87,6 +89,8 @@ class Generator:
             self._notify(line)
         self._recent = Recent(config.sample_rate)
         self._watch = Watch(config.sample_rate)
+        self._nudges = Nudges(config.sample_rate)
+        self._listening = Listening(config.max_slots, config.sample_rate, link.send) if config.listen else None
         self._orders: queue.SimpleQueue[Order | None] = queue.SimpleQueue()
         self._loaded: queue.SimpleQueue[tuple[Order, Voice | AmbientdError]] = queue.SimpleQueue()
         self._voices = ExtraVoices(self._engine)
@@ -103,6 +107,8 @@ class Generator:
         self._load_first_voices()
         looks_for_gpu = self._config.device != "cpu" and self._load_gpu()
         threading.Thread(target=self._load_voices, name="loader", daemon=True).start()
+        if self._listening:
+            self._listening.start()
         gc.freeze()
         gc.disable()
         self._ring.mark_splice()
@@ -153,6 +159,8 @@ class Generator:
             self._watch.before(self._engine)
             self._render(out)
             self._ring.write(out)
+            if self._listening:
+                self._listening.block(self._engine)
             now = time.perf_counter()
             self._measure(now - began)
             self._listen(out, now - written)
@@ -191,7 +199,7 @@ class Generator:
         request = self._request()
         mix, known = self._podium.mix(request)
         try:
-            self._engine.render(mix, out, known)
+            self._engine.render(self._nudges.apply(mix), out, known)
         except GpuFault:
             raise
         except AmbientdError:
@@ -258,6 +266,11 @@ class Generator:
             case {"cmd": "reprime", "slot": int(slot)}:
                 self._check_slot(slot)
                 self._reprime(slot, command.get("seed"))
+            case {"cmd": "nudge", "slot": int(slot), "low": low, "high": high, "push": push, "seconds": seconds}:
+                self._check_slot(slot)
+                self._nudges.give(slot, low, high, push, seconds)
+                if self._listening:
+                    self._listening.forget(slot)
             case {"cmd": "unload", "slot": int(slot)}:
                 self._check_slot(slot)
                 self._unload(slot, command.get("ticket"))
@@ -341,6 +354,7 @@ class Generator:
                 return  # unloaded or replaced by another model meanwhile
         if not self._voices.place(order.slot, voice):
             self._engine.place(order.slot, voice, self._fade(order.slot))
+            self._nudges.take_back(order.slot)
         self._watch.begin(order.change)
         about = _about(order.slot, order.change.ticket)
         self._link.send({"event": "loaded", **about, "id": order.id, "seed": voice.seed})

@@ -5,6 +5,7 @@ Commands, JSON lines down, after the configuration (a `GeneratorConfig`); slots 
     {"cmd": "load", "slot": 0, "id": "...", "path": "...", "seed": 7, "prime": "own", "ticket": 3}
     {"cmd": "unload", "slot": 0, "ticket": 4}            a ticket, if any, comes back with what becomes of it
     {"cmd": "reprime", "slot": 0, "seed": 7}             start over with this seed; without one, with the next
+    {"cmd": "nudge", "slot": 0, "low": 0.95, "high": 1.05, "push": 1.1, "seconds": 10}         see nudges
     {"cmd": "plugin", "path": "...", "text": "...", "cells": {...}}          a plugin file's new text, and all cells
 Events, JSON lines up:
     {"event": "ready"}                                                       the first block is about to be rendered
@@ -14,6 +15,7 @@ Events, JSON lines up:
         "jump": 0.02, "level_shift_db": 1.9, "heard_step_db": 0.4}                                 see change_watch
     {"event": "governor", "step": "...", "state": "shed", "level": 1, "shed": ["..."]}     see governor
     {"event": "device", "name": "NVIDIA H200"}                               plays on it from now on
+    {"event": "health", "slot": 0, "id": "...", "state": "silent", "at": 12.3}         see listening
     {"event": "notice", "what": "..."}                                       to be told, nothing failed
     {"event": "mashup", "name": "blend", "state": "playing", "reason": ""}   a MashupState
     {"event": "failed", "what": "...", "remedy": "...", "exit_code": 4, "slot": 0, "ticket": 3}
@@ -121,6 +123,8 @@ class GeneratorConfig:
     log_limit_mb: int = 512
     """Of all performances' logs together; the oldest go."""
     log_snapshot_seconds: float = 60.0
+    listen: bool = False
+    """Tell when voices degenerate."""
     transport_fd: int = -1
     """A segment with the outer clock (`ipc.transport`); below 0: none."""
 

@@ -6,7 +6,7 @@ Voices are made and primed on a loading thread and then belong to the render thr
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -69,6 +69,8 @@ class Voice:
         """Whether its forecast is by a filter that `follow` gave it."""
         self.followed = 0
         """How many filters it was given."""
+        self.album_scores: Mapping[str, float] = {}
+        """Of its checkpoint's card."""
         self._longest = 0
         self._kept: list[Floats] = []
         self.stream = np.full(plan.WINDOW + BLOCK, silence(info.q_levels), np.uint8)
@@ -227,14 +229,14 @@ def open_voice(
     packed: another voice's, to be shared. heard: whole frames.
     """
     voice = Voice(checkpoint.info, packed or pack(checkpoint), seed)
-    voice.reread = lambda: checkpoint
+    voice.reread, voice.album_scores = lambda: checkpoint, checkpoint.card.album_scores
     return _primed(voice, checkpoint.prime, checkpoint.guide, heard)
 
 
 def reopen(voice: Voice, seed: int) -> Voice:
     """Another voice of the same checkpoint and weights, primed anew. Loading thread, while `voice` may be playing."""
     again = Voice(voice.info, voice.packed, seed)
-    again.source, again.reread = voice.source, voice.reread
+    again.source, again.reread, again.album_scores = voice.source, voice.reread, voice.album_scores
     return _primed(again, voice.primes, voice.guide)
 
 

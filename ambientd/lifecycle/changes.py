@@ -44,6 +44,8 @@ TAKES: Mapping[str, Takes] = {
     "engine.seed": Takes.START,
     "loading": Takes.NOTHING,
     "loading.fade": Takes.GENERATOR,
+    "loudness": Takes.VALUE,
+    "health": Takes.GENERATOR,
     "osc": Takes.OSC,
     "log": Takes.START,
     "replay": Takes.GENERATOR,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 from ambientd import config as configuration
+from ambientd import loudness_desk
 from ambientd.config import Config, Sink
 from ambientd.errors import AmbientdError, ConfigError, DaemonError, PluginError
 from ambientd.lifecycle.changes import Takes, changes, check_possible, takes
@@ -98,6 +99,7 @@ class Reconfiguration:
             self._follow_plugin_files()
         if "volume" in self.changes:
             daemon.parameters.set_value("volume", self._after.volume)
+        loudness_desk.apply(self._after.loudness, daemon.shared.control)
         if Takes.MASHUP in needs:
             daemon.mashups.reconfigured(self._before.mashup)
         restarted = self._start_again()

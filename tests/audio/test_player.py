@@ -41,7 +41,8 @@ class Studio:
         self.config = PlayerConfig(
             ring_fd=self.ring_segment.fd, ring_frames=ring_frames, resume_frames=ring_frames // 2,
             bed_fd=bed.fd, bed_frames=bed_frames, tap_fd=tap.fd, tap_frames=tap_frames,
-            control_fd=control.fd, status_fd=status.fd, source_rate=rate, channels=CHANNELS, seed=1, **changes,
+            control_fd=control.fd, status_fd=status.fd, source_rate=rate, channels=CHANNELS, seed=1,
+            **{"first_fade": 0.05, "fade_to_ring": 1.0} | changes,
         )  # fmt: skip
         self._segments = [self.ring_segment, bed, tap, control, status]
         self._stop = threading.Event()
