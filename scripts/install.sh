@@ -87,7 +87,7 @@ run)
     fi
     ;;
 dev)
-    system_packages "pulseaudio pulseaudio-utils liblo-tools jackd2 supercollider-language faketime" "liblo jack"
+    system_packages "pulseaudio pulseaudio-utils liblo-tools jackd2 supercollider-language g++" "liblo jack"
     .venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
     ;;
 *)
