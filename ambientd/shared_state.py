@@ -108,7 +108,7 @@ def load_first_bed(bed: Bed, say: Callable[[str], None]) -> None:
     import soundfile
     import soxr
 
-    path = library.bundled_folder() / "bed.flac"
+    path = library.bundled_folder() / "bed.ogg"
     try:
         audio, rate = soundfile.read(path, dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, OSError) as error:

@@ -17,7 +17,7 @@ def test_there_are_three_siblings_and_a_stranger():
     families = [load(path).card.family for path in BUNDLED]
     assert max(families.count(family) for family in families if family) >= 3
     assert len(set(families)) >= 2
-    assert sum(path.stat().st_size for path in BUNDLED) < 40 << 20
+    assert sum(path.stat().st_size for path in library.bundled_folder().rglob("*") if path.is_file()) < 40e6
 
 
 def test_siblings_play_to_begin_with():
@@ -40,5 +40,16 @@ def test_a_bundled_model_is_whole_and_attributed(path):
 
 
 def test_the_first_bed_is_a_minute_or_more():
-    info = soundfile.info(library.bundled_folder() / "bed.flac")
+    info = soundfile.info(library.bundled_folder() / "bed.ogg")
     assert info.duration >= 60
+
+
+@pytest.mark.parametrize("path", BUNDLED, ids=lambda path: path.stem)
+def test_each_has_a_judge_that_does_not_play_and_a_minute_to_hear(path):
+    judge, model = load(library.bundled_judge(path.stem)), load(path)
+    assert judge.card.architecture.dim == 128
+    assert judge.card.family != model.card.family
+    assert {source.sha256 for source in judge.card.album.sources} <= {s.sha256 for s in model.card.album.sources}
+    assert path.stem in [entry.id for entry in library.entries()]
+    minute = soundfile.info(Path(__file__).parents[1] / "docs" / "listen" / f"{path.stem}.mp3")
+    assert minute.duration == pytest.approx(60, abs=1)

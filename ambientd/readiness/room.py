@@ -95,7 +95,7 @@ def check_bed(report: Report) -> None:
 
     from ambientd.samplernn.library import bundled_folder
 
-    path = bundled_folder() / "bed.flac"
+    path = bundled_folder() / "bed.ogg"
     remedy = "Install ambientd again; without it the first seconds, and a fault in them, are silent"
     with report.row("bed"):
         wanted = recorded_sum(path)

@@ -31,7 +31,7 @@ def music():
     import soundfile
     import soxr
 
-    audio, rate = soundfile.read(bundled_folder() / "bed.flac", dtype="float32", stop=16_000 * 20)
+    audio, rate = soundfile.read(bundled_folder() / "bed.ogg", dtype="float32", stop=16_000 * 20)
     # Not its ends, where the resampler sees it begin and break off.
     return soxr.resample(audio, rate, RATE).astype(np.float32)[RATE // 10 : -RATE // 10]
 
