@@ -124,7 +124,10 @@ def test_how_the_input_is_split_changes_nothing(seed, sizes):
 def test_below_the_ceiling_it_is_only_a_delay(seed, size):
     limiter = Limiter(RATE, CHANNELS)
     audio = noise(seed, 3000)
-    audio *= np.float32(limiter.ceiling * 10 ** (-(MARGIN_DB + 0.3) / 20) / 10 ** (max(true_peaks(audio)) / 20))
+    meter = TruePeak(CHANNELS)  # near Nyquist it reads more than either of the others, and is what decides
+    meter.add(np.pad(audio, ((0, 200), (0, 0))))
+    peak = max(meter.peak, *(10 ** (dbtp / 20) for dbtp in true_peaks(audio)))
+    audio *= np.float32(limiter.ceiling * 10 ** (-(MARGIN_DB + 0.01) / 20) / peak)
     out = in_blocks(limiter, audio, [size])
     np.testing.assert_array_equal(out[: limiter.latency], 0)
     np.testing.assert_array_equal(out[limiter.latency :], audio[: -limiter.latency])
