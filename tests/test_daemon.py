@@ -223,7 +223,6 @@ def _alive(pid):
         (["osc.port=banana"], "osc.port", 3),
         (["mashup.name=blendd"], "Did you mean 'blend'?", 7),
         (["mashup.wights=[1]"], "Did you mean 'weights'?", 3),
-        (["engine.device=cuda", "engine.fallback=false"], "engine.device", 6),
     ],
 )
 def test_what_cannot_start_says_so_in_one_line(home, run, sets, said, code):
