@@ -2,4 +2,5 @@
 
 from ambientd.cli import main
 
-main()
+if __name__ == "__main__":  # and not where multiprocessing looks into it
+    main()

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -41,7 +41,8 @@ class Rig:
 
     server: where to play; None: the clock. home: a folder that is there and empty.
     disk: another one, for models, configuration and state; by default home as well. speed: of the clock, how many
-    times as fast as music; then there is no server.
+    times as fast as music; then there is no server. options: of `ambientd run`, beside --set. variables: of its
+    environment.
     """
 
     rate = RATE
@@ -54,11 +55,14 @@ class Rig:
         server: Pulse | None = None,
         disk: Path | None = None,
         speed: float = 1.0,
+        options: Sequence[str] = (),
+        variables: Mapping[str, str] | None = None,
     ) -> None:
         self.home, self.models, self.sets = home, tuple(models), tuple(sets)
         self.server = server if speed == 1 else None
         self.speed = speed
         self.disk = disk or home
+        self.options, self.variables = tuple(options), {CLOCK_SPEED: str(speed)} | dict(variables or {})
         self._stack = ExitStack()
 
     def __enter__(self) -> Rig:
@@ -67,8 +71,9 @@ class Rig:
             self.said = self.home / "said.txt"
             log = stack.enter_context(self.said.open("wb"))
             listener = None if self.server else self._pipe()
-            environment = (self.server.env if self.server else dict(os.environ)) | {CLOCK_SPEED: str(self.speed)}
-            self.daemon = Running(self.home, [*self._sets(), *self.sets], environment, log, disk=self.disk)
+            environment = (self.server.env if self.server else dict(os.environ)) | self.variables
+            sets = [*self._sets(), *self.sets]
+            self.daemon = Running(self.home, sets, environment, log, disk=self.disk, options=self.options)
             stack.callback(self._end)
             self.until(makes_new_sound, START_SECONDS)
             self.ear = Ear(self._recorder(stack) if listener is None else listener, RATE)
@@ -148,6 +153,8 @@ class Rig:
         models: Sequence[Path] = (),
         disk: Path | None = None,
         speed: float = 1.0,
+        options: Sequence[str] = (),
+        variables: Mapping[str, str] | None = None,
         start: bool = True,
     ) -> Iterator[Rig]:
         """Another daemon with the same models (or others) and output, while this one rests.
@@ -158,7 +165,8 @@ class Rig:
         self.until(lambda status: status["rms"] == 0, 10)
         try:
             with tempfile.TemporaryDirectory(prefix="ambientd-soak-") as folder:
-                rig = Rig(Path(folder), models or self.models, [*self.sets, *sets], self.server, disk, speed)
+                played, own = models or self.models, [*self.sets, *sets]
+                rig = Rig(Path(folder), played, own, self.server, disk, speed, options, variables)
                 for name, text in (plugins or {}).items():
                     rig.add_plugin(name, text)
                 if start:

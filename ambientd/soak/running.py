@@ -34,13 +34,15 @@ class Running:
         stderr: IO[bytes] | IO[str] | int | None = None,
         text: bool = False,
         disk: Path | None = None,
+        options: Sequence[str] = (),
     ) -> None:
+        """options: of `ambientd run`, beside --set."""
         self.home = home
         homes = {f"XDG_{kind}_HOME": str((disk or home) / kind.lower()) for kind in HOMES}
         self.environment = {**(environment or os.environ), **homes, "XDG_RUNTIME_DIR": str(home)}
-        words = ["osc.port=0", "osc.query_port=0", "osc.advertise=false", *sets]
+        words = [*options, "--set", "osc.port=0", "osc.query_port=0", "osc.advertise=false", *sets]
         self.process: subprocess.Popen[Any] = subprocess.Popen(
-            [sys.executable, "-m", "ambientd", "run", "--set", *words], env=self.environment, stderr=stderr, text=text
+            [sys.executable, "-m", "ambientd", "run", *words], env=self.environment, stderr=stderr, text=text
         )
 
     def status(self) -> dict[str, Any] | None:

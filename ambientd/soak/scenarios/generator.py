@@ -66,7 +66,7 @@ def replaced(rig: Rig, effort: Effort, fault: Break) -> list[Measure]:
         rig.listen(AFTER_SECONDS)
     after = rig.status()
     bed = after["bed_seconds"] - before["bed_seconds"]
-    kept = _setting(after) == _setting(before)
+    kept = setting(after) == setting(before)
     return [
         *hearing(rig.since(heard), rig.rate),
         at_most("blocks that were not ready", after["late_blocks"] - before["late_blocks"], "", 0),
@@ -95,7 +95,7 @@ def recall_preset(rig: Rig) -> None:
     rig.until(lambda s: s["preset"]["current"] == PRESET, 10)
 
 
-def _setting(status: dict[str, Any]) -> Any:
+def setting(status: dict[str, Any]) -> Any:
     """What a preset sets, but for the mashup: one that ends the generator is left out of the next."""
     # The preset's own, not a mashup's: which of those there are changes with the mashup.
     parameters = {p["id"]: p["value"] for p in status["parameters"] if not p["id"].startswith("mashup/")}
