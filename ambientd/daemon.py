@@ -376,7 +376,7 @@ class Daemon:
             progress=lambda: status[PlayerStatus.FRAMES],
             busy=lambda: True,
             grace=15.0,
-            patience=1.5,
+            patience=1.2,
             report=self._print,
             changed=self._process_changed,
         )

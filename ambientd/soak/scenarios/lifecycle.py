@@ -38,7 +38,7 @@ MOST_LEFT = 0.1
 """Of the music's level, in the last moment before the end."""
 APPLIED: Mapping[str, list[str]] = {
     f'volume = 0.8\nmashup.name = "{MASHUP}"\n': [],
-    "volume = 0.8\nloading.fade = 2.0\n": ["generator"],
+    "volume = 0.8\nloading.fade = 5.0\n": ["generator"],
 }
 """With the processes that each takes anew."""
 REFUSED: Mapping[str, str] = {
