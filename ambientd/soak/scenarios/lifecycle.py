@@ -272,13 +272,13 @@ def _volume(status: Mapping[str, Any]) -> float:
 
 SCENARIOS = (
     Scenario("player-killed", 3, "The player is killed", "real: SIGKILL", _player_lost(signal.SIGKILL), 7.0, 4),
-    Scenario("player-hung", 3, "The player hangs", "real: SIGSTOP", _player_lost(signal.SIGSTOP), 9.0, 3),
+    Scenario("player-hung", 3, "The player hangs", "real: SIGSTOP", _player_lost(signal.SIGSTOP), 8.0, 3),
     Scenario("supervisor-killed", 3, "The supervisor is killed, under --keep-alive", "real: SIGKILL",
-             supervisor_killed, 20.0, 2),
+             supervisor_killed, 9.0, 2),
     Scenario("state-writers-killed", 3, "Whoever writes the state file is killed", "real: SIGKILL at random moments",
-             writers_killed, 5.0, 10),
-    Scenario("terminated", 3, "It is told to end", "real: SIGTERM", terminated, 11.0),
+             writers_killed, 1.5, 10),
+    Scenario("terminated", 3, "It is told to end", "real: SIGTERM", terminated, 9.0),
     Scenario("terminated-hung", 3, "It is told to end while its children hang", "real: SIGSTOP, then SIGTERM",
-             terminated_hung, 9.0),
-    Scenario("reloaded", 3, "It is told another configuration", "real: `reload` and SIGHUP", reloaded, 15.0, 2),
+             terminated_hung, 8.0),
+    Scenario("reloaded", 3, "It is told another configuration", "real: `reload` and SIGHUP", reloaded, 11.0, 2),
 )  # fmt: skip

@@ -129,6 +129,6 @@ def _analyze(path: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 SCENARIOS = (
     Scenario("watchdog", 10, "The watchdog hears of a player that is stopped",
-             "real: SIGSTOP, with a socket in systemd's place", watched, 13.0, 2),
-    Scenario("unit-files", 10, "systemd reads the unit files", "real: systemd-analyze", verified, 3.0, fault=False),
+             "real: SIGSTOP, with a socket in systemd's place", watched, 9.0, 2),
+    Scenario("unit-files", 10, "systemd reads the unit files", "real: systemd-analyze", verified, 2.0, fault=False),
 )  # fmt: skip
