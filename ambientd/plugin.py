@@ -37,6 +37,7 @@ from ambientd.types import BLOCK, BlockClock, Mix, VoiceInfo
 
 if TYPE_CHECKING:
     from ambientd.arrays import Floats as Floats
+    from ambientd.follower import Follower
 
 __all__ = [
     "BLOCK",
@@ -44,6 +45,7 @@ __all__ = [
     "AmbientdError",
     "BaseModel",
     "BlockClock",
+    "Follower",
     "Mashup",
     "Members",
     "Mix",
@@ -69,6 +71,17 @@ __all__ = [
 ]
 
 PROJECT = "ambientd"
+
+
+def __getattr__(name: str) -> object:
+    """`Follower` computes, so only who asks for it imports what it needs."""
+    if name == "Follower":
+        from ambientd.follower import Follower
+
+        return Follower
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
 hookimpl = pluggy.HookimplMarker(PROJECT)
 
 

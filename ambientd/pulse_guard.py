@@ -44,9 +44,12 @@ def _guard(pulse: Any, home: str, lost: Callable[[], None]) -> None:
     pulse.event_callback_set(stop)
     try:
         while True:
-            if _place(pulse) != home and not _bring_back(pulse, home):
-                lost()
-                return
+            if _place(pulse) != home:
+                _mute(pulse, True)  # also what the server already holds of it
+                if not _bring_back(pulse, home):
+                    lost()
+                    return
+                _mute(pulse, False)
             pulse.event_listen(timeout=LOOK_SECONDS)
     except Exception:  # the server goes, and the stream with it; pulsectl has many words for that
         return
@@ -67,6 +70,11 @@ def _bring_back(pulse: Any, home: str) -> bool:
                 pulse.sink_input_move(stream.index, sink.index)
             return True
     return False
+
+
+def _mute(pulse: Any, muted: bool) -> None:
+    for stream in _own(pulse):
+        pulse.sink_input_mute(stream.index, muted)
 
 
 def _own(pulse: Any) -> list[Any]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import signal
 import sys
 import tempfile
 import threading
@@ -22,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from hearing import Recording
 from numpy.typing import NDArray
 
 from ambientd.audio.bed import Bed
@@ -33,16 +31,20 @@ from ambientd.ipc.memory import Segment
 from ambientd.ipc.ring import Ring
 from ambientd.ipc.tap import Tap, TapReader
 from ambientd.ipc.values import Values
+from ambientd.soak.device_faults import (
+    FAULTS,
+    MOST_PITCH,
+    MOST_SECONDS,
+    PATIENCE,
+    Return,
+    heard_again,
+    plug_other,
+    suffer,
+)
 from ambientd.soak.sound_servers import RATE, SINK, Jack, Pulse, Server
 
 SOURCE_RATE, CHANNELS = 16_000, 2
 TONE, LEVEL = 1_000.0, 0.3
-OTHER = "elsewhere"
-LISTEN = 4.0
-"""Seconds of sound that are listened to after a return; the fade takes the first two."""
-MOST_SECONDS, MOST_PITCH = 5.0, 1e-3
-"""What is promised."""
-PATIENCE = 30.0
 
 
 class Stage:
@@ -124,23 +126,6 @@ def staged(device: str, server: Server) -> Iterator[Stage]:
         stage.close()
 
 
-def heard_again(server: Server, since: float) -> tuple[float, float]:
-    """(seconds from `since` until there is sound, its frequency as a share of what it should be), as recorded."""
-    recording = Recording(server)
-    recording.until_heard()
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        time.sleep(0.1)
-        sounds = _sounding(recording.so_far())
-        if sounds.size and len(recording.so_far()) - sounds[0] > LISTEN * server.rate:
-            break
-    audio, when = recording.stop()
-    sounds = _sounding(audio)
-    if not sounds.size:
-        return float("inf"), 0.0
-    return max(0.0, float(when[sounds[0]] - since)), frequency(audio[-int(1.5 * server.rate) :], server.rate) / TONE
-
-
 def frequency(audio: NDArray[np.float32], rate: int) -> float:
     """Of the tone [n] in it, Hz: the slope of its phase against TONE, over pieces in which the two stay close."""
     turned = audio * np.exp(-2j * np.pi * TONE / rate * np.arange(len(audio)))
@@ -150,83 +135,13 @@ def frequency(audio: NDArray[np.float32], rate: int) -> float:
     return TONE + float(slope) * rate / piece / (2 * np.pi)
 
 
-def _sounding(audio: NDArray[np.float32]) -> NDArray[np.int64]:
-    return np.flatnonzero(np.abs(audio) > 0.01)
-
-
-def killed(stage: Stage, pulse: Pulse) -> float:
-    """The sound server is killed, and there is another."""
-    pulse.kill()
-    stage.until_output("null")
-    pulse.start()
-    return time.monotonic()
-
-
-def hung(stage: Stage, pulse: Pulse) -> float:
-    """The sound server stops for a while, and goes on."""
-    pulse.signal(signal.SIGSTOP)
-    stage.until_output("null")
-    pulse.signal(signal.SIGCONT)
-    return time.monotonic()
-
-
-def removed(stage: Stage, pulse: Pulse) -> float:
-    """The device vanishes while there is another, and comes back."""
-    return _replug(stage, pulse, RATE)
-
-
-def rate(stage: Stage, pulse: Pulse) -> float:
-    """The device comes back at 44.1 kHz, and the next time at 48 kHz."""
-    pulse.rates.append(pulse.rates.pop(0))
-    return _replug(stage, pulse, pulse.rates[0])
-
-
-def elsewhere(stage: Stage, pulse: Pulse) -> float:
-    """Another device becomes the default while one is configured: there is nothing to be heard from it."""
-    pulse.make_default(OTHER)
-    time.sleep(1.0)
-    recording = Recording(pulse, OTHER)
-    recording.until_heard()
-    time.sleep(1.0)
-    audio, _ = recording.stop()
-    pulse.make_default(SINK)
-    if _sounding(audio).size:
-        sys.exit("the sound went to another device than the configured one")
-    return time.monotonic()
-
-
-def default(stage: Stage, pulse: Pulse) -> float:
-    """Another device becomes the default, and none is configured: the sound goes there."""
-    pulse.heard = OTHER if pulse.heard == SINK else SINK
-    pulse.make_default(pulse.heard)
-    return time.monotonic()
-
-
-def _replug(stage: Stage, pulse: Pulse, rate: int) -> float:
-    pulse.unplug(SINK)
-    stage.until_output("null")
-    pulse.plug(SINK, rate)
-    pulse.make_default(SINK)
-    return time.monotonic()
-
-
-FAULTS: dict[str, Callable[[Stage, Pulse], float]] = {
-    each.__name__: each for each in (killed, hung, removed, rate, elsewhere, default)
-}
-"""Each does its worst, puts it right, and says when."""
-
-
 def pulse_cycles(fault: str, cycles: int, folder: Path) -> Iterator[dict[str, Any]]:
     with Pulse(folder) as pulse:
-        pulse.plug(OTHER, RATE)
+        plug_other(pulse)
         device = "default" if fault == "default" else SINK
         with staged(device, pulse) as stage:
             for cycle in range(cycles):
-                since = FAULTS[fault](stage, pulse)
-                stage.until_output(device)
-                yield _row(fault, cycle, *heard_again(pulse, since), stage)
-                if fault == "killed":
-                    pulse.plug(OTHER, RATE)
+                yield _row(fault, cycle, suffer(FAULTS[fault], stage.until_output, pulse, device), RATE, stage)
 
 
 def jack_cycles(fault: str, cycles: int, folder: Path) -> Iterator[dict[str, Any]]:
@@ -240,15 +155,18 @@ def jack_cycles(fault: str, cycles: int, folder: Path) -> Iterator[dict[str, Any
             jack = Jack(folder, rate=rates[cycle % 2])
             since = time.monotonic()
             stage.until_output(jack.device)
-            yield _row(fault, cycle, *heard_again(jack, since), stage)
+            yield _row(fault, cycle, heard_again(jack, since), jack.rate, stage)
     jack.__exit__(None, None, None)
 
 
-def _row(fault: str, cycle: int, seconds: float, share: float, stage: Stage) -> dict[str, Any]:
+def _row(fault: str, cycle: int, again: Return, rate: int, stage: Stage) -> dict[str, Any]:
+    if again.elsewhere:
+        sys.exit("the sound went to another device than the configured one")
+    share = frequency(again.audio[-int(1.5 * rate) :], rate) / TONE if np.isfinite(again.seconds) else 0.0
     return {
         "fault": fault,
         "cycle": cycle,
-        "seconds": round(seconds, 3),
+        "seconds": round(again.seconds, 3),
         "pitch_percent": round(100 * (share - 1), 5),
         "device_rate": stage.output["device_rate"],
         "breaks": stage.breaks(),

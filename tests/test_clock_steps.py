@@ -8,10 +8,6 @@ from __future__ import annotations
 
 import ast
 import os
-import shutil
-import struct
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -20,6 +16,8 @@ import pytest
 
 import ambientd
 import ambientd_plugins
+from ambientd.soak.scenario import NotTried
+from ambientd.soak.stepped_clock import SteppedClock
 
 from .running import makes_new_sound, process
 
@@ -34,6 +32,7 @@ WALL_CLOCK = {
     "presets/runner.py": "day parts (tests/presets/test_dayparts.py: steps, DST, and no part twice)",
     "presets/score.py": "day parts",
     "event_log.py": "a line's time, for people; what limits lines, counts by the monotonic clock",
+    "soak/scenarios/clocks.py": "whether a step has come about",
     "soak/session.py": "a certificate's date",
     "plugins/wav.py": "the file's name at the start",
 }
@@ -56,29 +55,20 @@ def test_only_those_look_at_the_wall_clock_who_say_what_a_step_does_to_them():
     assert set(wall_clock_users()) == set(WALL_CLOCK)
 
 
-def step_to(clock: Path, seconds: int) -> None:
-    with clock.open("r+b") as file:
-        file.write(struct.pack("q", seconds))
-
-
-@pytest.mark.skipif(sys.platform != "linux" or not shutil.which("cc"), reason="needs Linux and a C compiler")
 def test_an_hour_forward_and_back_is_neither_a_gap_nor_a_double(run, home):
-    shim, clock = home / "stepped_clock.so", home / "clock"
-    subprocess.run(
-        ["cc", "-shared", "-fPIC", "-O1", "-o", shim, Path(__file__).with_name("stepped_clock.c")], check=True
-    )
-    clock.write_bytes(bytes(8))
-    environment = dict(os.environ) | {"LD_PRELOAD": str(shim), "CLOCK_OFFSET": str(clock)}
-    ask = [sys.executable, "-c", "import time; print(time.time())"]
-    step_to(clock, 3600)
-    fake = float(subprocess.run(ask, env=environment, capture_output=True, text=True, check=True).stdout)
-    assert fake - time.time() > 3500
-    step_to(clock, 0)
+    try:
+        clock = SteppedClock(home)
+    except NotTried as error:
+        pytest.skip(str(error))
+    clock.step_to(3600)
+    assert clock.told() - time.time() > 3500
+    clock.step_to(0)
+    environment = dict(os.environ) | clock.environment
     (home / "day.toml").write_text('[[parts]]\nat = "00:00"\nceiling = 1.0\n')
     daemon = run('slots=[{model="calm"}]', f"dayparts={home / 'day.toml'}", environment=environment)
     before = daemon.until(makes_new_sound)
     for step in (3600, -3600, 0):
-        step_to(clock, step)
+        clock.step_to(step)
         since = daemon.status()["uptime_seconds"]
         after = daemon.until(lambda s, since=since: s["uptime_seconds"] > since + 2)
         assert after["uptime_seconds"] < since + 600

@@ -23,6 +23,11 @@ MOST_CLICK = 12.0
 are above 22, and one in twenty is below 7, because it happens to fit."""
 CLICK_ORDER, CLICK_FRAMES = 4, 1920
 LEAST_SECONDS = 1.0
+LEAST_ALIKE = 0.5
+"""Correlation: less, and it is not the same music at about the same speed."""
+ANCHOR_SECONDS = 0.5
+PIECE_SECONDS, REACH = 0.1, 5e-3
+"""What is found alone, and how far from where it should be, as a share of the whole."""
 
 
 def longest_gap(audio: Floats, rate: int) -> float:
@@ -62,6 +67,47 @@ def pitch(audio: Floats, rate: int) -> float:
     peak = int(np.argmax(spectrum[1:-1])) + 1
     left, middle, right = spectrum[peak - 1 : peak + 2]
     return float((peak + (left - right) / (2 * (left - 2 * middle + right))) * rate / len(audio))
+
+
+def stretch(heard: Floats, played: Floats, rate: int) -> float:
+    """How many times as slow `heard` is as the `played` that it is a part of; NaN where it is no part of it.
+
+    Its middle is found first (cross-correlation), then pieces of it near where they should be: the slope of their lags
+    (the median of all pairs' slopes, Theil-Sen), which a block that went missing does not bend.
+    """
+    anchor, piece = int(ANCHOR_SECONDS * rate), int(PIECE_SECONDS * rate)
+    middle = (len(heard) - anchor) // 2
+    place = _lag(heard[middle : middle + anchor], played)
+    if not _alike(heard[middle : middle + anchor], played[place : place + anchor]):
+        return float("nan")
+    begins, lags, reach = [], [], int(REACH * len(heard)) + 1
+    for begin in range(0, len(heard) - piece + 1, piece):
+        low = place + begin - middle - reach
+        if low >= 0 and low + piece + 2 * reach <= len(played):
+            # Steps from sample to sample: what is high in it has the sharper peak.
+            found = _lag(np.diff(heard[begin : begin + piece]), np.diff(played[low : low + piece + 2 * reach]))
+            begins.append(begin)
+            lags.append(low + found - begin)
+    if len(begins) < 2:
+        return float("nan")
+    first, second = np.triu_indices(len(begins), 1)
+    slopes = np.subtract.outer(lags, lags)[second, first] / np.subtract.outer(begins, begins)[second, first]
+    return float(1 / (1 + np.median(slopes)))
+
+
+def _alike(part: Floats, other: Floats) -> bool:
+    return len(part) == len(other) and bool(np.corrcoef(part, other)[0, 1] > LEAST_ALIKE)
+
+
+def _lag(part: Floats, whole: Floats) -> int:
+    """Where in `whole` the `part` begins: the peak of their normalised cross-correlation."""
+    size = 1 << int(np.ceil(np.log2(len(part) + len(whole))))
+    product = np.fft.irfft(np.fft.rfft(whole, size) * np.conj(np.fft.rfft(part, size)), size)
+    places = len(whole) - len(part) + 1
+    if places < 1:
+        return 0
+    powers = np.concatenate(([0.0], np.cumsum(np.square(whole, dtype=np.float64))))
+    return int(np.argmax(product[:places] / np.sqrt(powers[len(part) :] - powers[:places] + 1e-12)))
 
 
 def hearing(audio: Floats, rate: int) -> list[Measure]:

@@ -41,8 +41,8 @@ class Rig:
 
     server: where to play; None: the clock. home: a folder that is there and empty.
     disk: another one, for models, configuration and state; by default home as well. speed: of the clock, how many
-    times as fast as music; then there is no server. options: of `ambientd run`, beside --set. variables: of its
-    environment.
+    times as fast as music; then there is no server. tapped: listen at the tap even where there is a server, which can
+    then be taken away. options: of `ambientd run`, beside --set. environment: of the daemon, beside what it needs.
     """
 
     rate = RATE
@@ -55,14 +55,16 @@ class Rig:
         server: Pulse | None = None,
         disk: Path | None = None,
         speed: float = 1.0,
+        tapped: bool = False,
         options: Sequence[str] = (),
-        variables: Mapping[str, str] | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self.home, self.models, self.sets = home, tuple(models), tuple(sets)
         self.server = server if speed == 1 else None
         self.speed = speed
         self.disk = disk or home
-        self.options, self.variables = tuple(options), {CLOCK_SPEED: str(speed)} | dict(variables or {})
+        self.tapped = tapped or self.server is None
+        self.options, self._environment = tuple(options), {CLOCK_SPEED: str(speed)} | dict(environment or {})
         self._stack = ExitStack()
 
     def __enter__(self) -> Rig:
@@ -70,8 +72,8 @@ class Rig:
             self.furnish()
             self.said = self.home / "said.txt"
             log = stack.enter_context(self.said.open("wb"))
-            listener = None if self.server else self._pipe()
-            environment = (self.server.env if self.server else dict(os.environ)) | self.variables
+            listener = self._pipe() if self.tapped else None
+            environment = dict(self.server.env if self.server else os.environ) | self._environment
             sets = [*self._sets(), *self.sets]
             self.daemon = Running(self.home, sets, environment, log, disk=self.disk, options=self.options)
             stack.callback(self._end)
@@ -136,7 +138,7 @@ class Rig:
 
     def recorder(self, path: Path) -> list[str]:
         """The configuration of a wav sink beside the rig's own."""
-        number = 0 if self.server else 1
+        number = 1 if self.tapped else 0
         return [f"sinks.{number}.name=wav", f"sinks.{number}.path={path}"]
 
     def add_plugin(self, name: str, text: str) -> None:
@@ -154,19 +156,23 @@ class Rig:
         disk: Path | None = None,
         speed: float = 1.0,
         options: Sequence[str] = (),
-        variables: Mapping[str, str] | None = None,
         start: bool = True,
+        server: Pulse | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> Iterator[Rig]:
         """Another daemon with the same models (or others) and output, while this one rests.
 
+        server: another one, which may be taken away: it is listened to at the tap.
         start: enter it as well. Without, what it has in its home can be arranged before.
         """
         self.osc("/ambientd/stop", 0.1)
         self.until(lambda status: status["rms"] == 0, 10)
         try:
             with tempfile.TemporaryDirectory(prefix="ambientd-soak-") as folder:
-                played, own = models or self.models, [*self.sets, *sets]
-                rig = Rig(Path(folder), played, own, self.server, disk, speed, options, variables)
+                rig = Rig(
+                    Path(folder), models or self.models, [*self.sets, *sets], server or self.server, disk, speed,
+                    tapped=server is not None, options=options, environment=environment,
+                )  # fmt: skip
                 for name, text in (plugins or {}).items():
                     rig.add_plugin(name, text)
                 if start:
@@ -207,9 +213,11 @@ class Rig:
     def _sets(self) -> list[str]:
         slots = ", ".join(f'{{model="{path.stem}"}}' for path in self.models)
         words = [f"slots=[{slots}]", f"audio.sample_rate={RATE}", f"engine.memory_limit_mb={MEMORY_LIMIT_MB}"]
+        if self.tapped:
+            words.append(f'sinks=[{{name="ear", path="{self.home / "ear"}"}}]')
         if self.server:
             return [*words, "audio.output=device", f"audio.device={self.server.device}"]
-        return [*words, "audio.output=null", f'sinks=[{{name="ear", path="{self.home / "ear"}"}}]']
+        return [*words, "audio.output=null"]
 
     def _pipe(self) -> int:
         os.mkfifo(self.home / "ear")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -47,6 +47,14 @@ def at_least(name: str, value: float, unit: str, limit: float) -> Measure:
 def happened(name: str, times: int, of: int) -> Measure:
     """An event that must be there each time."""
     return at_least(name, times, "", of)
+
+
+def worst(tried: Iterable[list[Measure]]) -> list[Measure]:
+    """Of measures that were taken several times, by name, the one that came out worst. At-most measures."""
+    found: dict[str, Measure] = {}
+    for measure in (measure for measures in tried for measure in measures):
+        found[measure.name] = max(measure, found.get(measure.name, measure), key=lambda m: (not m.holds, m.value))
+    return list(found.values())
 
 
 @dataclass(frozen=True)

@@ -164,6 +164,10 @@ class Pulse(Server):
     def make_default(self, sink: str) -> None:
         self._control("set-default-sink", sink)
 
+    def keep_recorders(self, sink: str) -> None:
+        """No recorder follows a default device that changes: what is listened to by default is this sink for good."""
+        self._control("set-default-source", f"{sink}.monitor")
+
     def recorder(self, sink: str = "") -> list[str]:
         words = ["--format=float32le", f"--rate={RATE}", "--channels=1", "--latency-msec=10", "--raw"]
         return ["parec", f"--device={sink or self.heard}.monitor", *words]

@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ambientd.plugin import guard_against_moves
-from ambientd_plugins.device.drift import Follower
+from ambientd.plugin import Follower, guard_against_moves
 
 if TYPE_CHECKING:
     from ambientd.arrays import Floats

@@ -9,8 +9,8 @@ import time
 import numpy as np
 import pytest
 
+from ambientd.follower import MOST, Follower, Steering
 from ambientd_plugins.device import Device, DeviceConfig
-from ambientd_plugins.device.drift import MOST, Follower, Steering
 
 RATE, TONE, LEVEL, BUFFER = 8_000, 200.0, 0.3, 0.5
 BLOCK = 400

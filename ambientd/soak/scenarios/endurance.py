@@ -10,7 +10,7 @@ from typing import Any
 from ambientd.soak.listening import hearing
 from ambientd.soak.resources import Held, held, size, slope
 from ambientd.soak.rig import Rig
-from ambientd.soak.scenario import Effort, Measure, Scenario, at_least, at_most
+from ambientd.soak.scenario import Effort, Measure, Scenario, at_least, at_most, worst
 
 MOST_MB_PER_DAY = 20.0
 NOISE_MB = 4.0
@@ -32,7 +32,7 @@ DAY = 86_400.0
 def real(rig: Rig, effort: Effort) -> list[Measure]:
     """As it is in the room: at the speed of music, with the models that were asked for."""
     before, samples, heard = rig.status(), [], rig.mark()
-    worst: dict[str, Measure] = {}
+    pieces: list[list[Measure]] = []
     ends = time.monotonic() + effort.seconds
     piece_ends = time.monotonic() + PIECE_SECONDS
     while time.monotonic() < ends:
@@ -40,12 +40,11 @@ def real(rig: Rig, effort: Effort) -> list[Measure]:
         samples.append(held(time.monotonic(), rig.status()))
         if time.monotonic() >= min(piece_ends, ends):
             piece_ends += PIECE_SECONDS
-            for measure in hearing(rig.since(heard), rig.rate):
-                worst[measure.name] = max(measure, worst.get(measure.name, measure), key=lambda m: m.value)
+            pieces.append(hearing(rig.since(heard), rig.rate))
             heard = rig.mark()
     after = rig.status()
     return [
-        *worst.values(),
+        *worst(pieces),
         at_most("underruns", after["underruns"] - before["underruns"], "", 100 * (effort.patience - 1)),
         at_most("processes that ended", after["restarts"] - before["restarts"], "", 0),
         *_growth(samples, effort),

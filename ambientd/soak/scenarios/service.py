@@ -61,7 +61,7 @@ def watched(rig: Rig, effort: Effort) -> list[Measure]:
     with tempfile.TemporaryDirectory(prefix="ambientd-soak-") as folder:
         manager = Manager(Path(folder))
         try:
-            with rig.fresh(variables=manager.variables) as other:
+            with rig.fresh(environment=manager.variables) as other:
                 ready = manager.words().count(READY)
                 fed, looks, again = 0, 0, 0
                 for _ in range(effort.rounds):

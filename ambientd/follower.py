@@ -1,4 +1,5 @@
-"""Keeps one clock's sound in step with another's. The playing process of the sink `device`; not thread-safe.
+"""Keeps one clock's sound in step with another's. For a sink whose device has a clock of
+its own, in the process or thread that plays it (`ambientd.plugin.Follower`); not thread-safe.
 
 What comes in at the first device's pace goes out at the second's. The resampler's ratio is steered so that what is
 waiting stays as it is: nothing is ever dropped or repeated for a clock's sake.
