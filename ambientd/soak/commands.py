@@ -58,7 +58,9 @@ def soak(
     chosen = choose(all_scenarios(), faults, only)
     paths = [resolve_local(id) for id in models or MODELS]
     show = _Table() if not as_json else None
-    result = soaking(paths, chosen, 3600 * hours, sets, show.add if show else lambda outcome: None)
+    named = sum(scenario.seconds for scenario in chosen) if only else 0.0  # who names them wants them all
+    seconds = max(3600 * hours, named)
+    result = soaking(paths, chosen, seconds, sets, show.add if show else lambda outcome: None)
     written = certificate.write(result, out)
     if as_json:
         click.echo(json.dumps(result.to_json()))

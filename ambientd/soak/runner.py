@@ -30,10 +30,12 @@ def choose(scenarios: Sequence[Scenario], faults: bool, only: Sequence[str]) -> 
 def plan(scenarios: Sequence[Scenario], seconds: float) -> list[tuple[Scenario, Effort]]:
     """How often each, so that all together take about `seconds`; what lasts shares what is left, and comes last.
 
-    Each is tried once, however short the time.
+    One of each promise is tried, however short the time; what there is no time for has no rounds.
     """
-    struck = [scenario for scenario in scenarios if not scenario.lasting]
-    lasting = [scenario for scenario in scenarios if scenario.lasting]
+    tried = fitting(scenarios, seconds)
+    untried = [(scenario, Effort(0, 0.0)) for scenario in scenarios if scenario not in tried]
+    struck = [scenario for scenario in tried if not scenario.lasting]
+    lasting = [scenario for scenario in tried if scenario.lasting]
     rounds = dict.fromkeys((s.id for s in struck), 1)
     left = seconds - sum(s.seconds for s in struck) - sum(s.seconds for s in lasting)
     most = max(1.0, seconds / USUAL_SECONDS)
@@ -47,7 +49,22 @@ def plan(scenarios: Sequence[Scenario], seconds: float) -> list[tuple[Scenario, 
                 left -= scenario.seconds
     shares = {s.id: s.seconds + max(left, 0.0) / len(lasting) for s in lasting}
     planned = [(s, Effort(rounds[s.id], rounds[s.id] * s.seconds)) for s in struck]
-    return planned + [(s, Effort(1, max(shares[s.id], LEAST_LASTING))) for s in lasting]
+    return planned + [(s, Effort(1, max(shares[s.id], LEAST_LASTING))) for s in lasting] + untried
+
+
+def fitting(scenarios: Sequence[Scenario], seconds: float) -> list[Scenario]:
+    """Those that there is time for: the shortest of each promise in any case, then the second shortest, and so on."""
+    turns: dict[int, int] = {}
+    queue = []
+    for scenario in sorted(scenarios, key=lambda scenario: scenario.seconds):
+        turns[scenario.promise] = turns.get(scenario.promise, 0) + 1
+        queue.append((turns[scenario.promise], scenario))
+    chosen: list[Scenario] = []
+    for turn, scenario in sorted(queue, key=lambda pair: pair[0]):
+        if turn == 1 or scenario.seconds <= seconds:
+            chosen.append(scenario)
+            seconds -= scenario.seconds
+    return [scenario for scenario in scenarios if scenario in chosen]
 
 
 def perform(rig: Rig, planned: Sequence[tuple[Scenario, Effort]]) -> Iterator[Outcome]:
@@ -58,6 +75,8 @@ def perform(rig: Rig, planned: Sequence[tuple[Scenario, Effort]]) -> Iterator[Ou
 
 def attempt(rig: Rig, scenario: Scenario, effort: Effort) -> Outcome:
     """One scenario. A fault of its own, as one of the daemon's, breaks the promise: it was not shown to hold."""
+    if not effort.rounds:
+        return Outcome(scenario, State.NOT_TRIED, [], 0, 0.0, "there was no time for it; give the soak more")
     began = time.monotonic()
     measures, reason = [], ""
     try:

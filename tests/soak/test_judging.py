@@ -64,13 +64,16 @@ def test_a_limit_holds_up_to_itself_and_never_for_what_is_no_number():
     assert not at_most("a", float("nan"), "", 2).holds
 
 
-def test_a_plan_tries_each_and_spends_the_rest():
+def test_a_plan_tries_what_it_has_time_for_and_spends_the_rest():
     struck, more = scenario(id="struck", rounds=1), scenario(id="more", rounds=5)
     lasting = scenario(id="lasting", lasting=True)
     planned = {s.id: effort for s, effort in plan([struck, lasting, more], 100)}
     assert {id: effort.rounds for id, effort in planned.items()} == {"struck": 1, "more": 5, "lasting": 1}
     assert planned["lasting"].seconds == pytest.approx(40)
-    assert all(effort.rounds == 1 for _, effort in plan([struck, more, lasting], 1))
+    assert [effort.rounds for _, effort in plan([struck, scenario(id="other", promise=2), lasting], 1)] == [1, 1, 0]
+    twice = [struck, scenario(id="long", seconds=60), scenario(id="other", promise=2)]
+    assert {s.id: e.rounds for s, e in plan(twice, 70)} == {"struck": 1, "long": 0, "other": 1}
+    assert {s.id: e.rounds for s, e in plan(twice, 90)} == {"struck": 1, "long": 1, "other": 1}
     assert {s.id: e.rounds for s, e in plan([struck, more], 3600)} == {"struck": 6, "more": 30}
 
 
