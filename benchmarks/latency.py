@@ -25,9 +25,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from hearing import Recording, gaps, level, onsets
+from hearing import gaps, level, onsets
 from osc_flood import Daemon, message
 
+from ambientd.soak.recording import Recording
 from ambientd.soak.sound_servers import Jack, Pulse, Server
 
 SERVERS: dict[str, type[Server]] = {"pulse": Pulse, "jack": Jack}
