@@ -17,7 +17,7 @@ from ambientd.samplernn import library
 from ambientd.types import BLOCK
 
 from .running import makes_new_sound, process
-from .sick import RATE, only, reluctant, soft, write
+from ambientd.soak.sick import RATE, only, reluctant, soft, write
 
 
 class Hospital:

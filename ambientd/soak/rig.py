@@ -70,8 +70,8 @@ class Rig:
             environment = (self.server.env if self.server else dict(os.environ)) | {CLOCK_SPEED: str(self.speed)}
             self.daemon = Running(self.home, [*self._sets(), *self.sets], environment, log, disk=self.disk)
             stack.callback(self._end)
-            self.until(makes_new_sound, START_SECONDS)
             self.ear = Ear(self._recorder(stack) if listener is None else listener, RATE)
+            self.until(makes_new_sound, START_SECONDS)
             self.until_heard(RATE)
             self._stack = stack.pop_all()
         return self

@@ -11,7 +11,7 @@ from ambientd.samplernn.checkpoint import load
 from ambientd.samplernn.scores import Scores
 from ambientd.types import BLOCK
 
-from ..sick import ALBUM, RATE, only, soft, write
+from ambientd.soak.sick import ALBUM, RATE, only, soft, write
 
 
 def drawn(path, seconds, seed=1):
