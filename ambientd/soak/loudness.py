@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from ambientd.arrays import Floats
 
 WINDOW = 0.02
-LONGEST_FADE, RESOLUTION = 4.0, 0.01
+LENGTHS = np.arange(0.5, 200, 0.5)
+"""Of fades, in windows."""
 STEP_SECONDS = 0.02
 
 
@@ -36,22 +37,20 @@ def loudness(audio: Floats, rate: int, channels: int = 2) -> float:
     return lufs(channels * float(np.mean(np.square(audio))))
 
 
-def fade_seconds(audio: Floats, rate: int, sine: bool = False) -> float:
+def fade_seconds(audio: Floats, rate: int, window: float = WINDOW) -> float:
     """How long the fade in takes with which a steady hiss begins [frames, from its first one on].
 
-    The length of that raised cosine, or quarter of a sine, from which the levels of its windows differ least.
+    The length of that raised cosine from which the levels of its windows differ least.
     """
-    frames = int(WINDOW * rate)
+    frames = int(window * rate)
     windows = audio[: len(audio) // frames * frames].reshape(-1, frames).astype(np.float64)
     levels = np.sqrt(np.square(windows).mean(axis=1))
-    times = (np.arange(len(levels)) + 0.5) * WINDOW
-    lengths = np.arange(RESOLUTION, LONGEST_FADE, RESOLUTION)
-    position = np.minimum(times / lengths[:, None], 1.0)
-    shapes = np.sin(np.pi / 2 * position) if sine else 0.5 - 0.5 * np.cos(np.pi * position)
+    times = np.arange(len(levels)) + 0.5
+    position = np.minimum(times / LENGTHS[:, None], 1.0)
+    shapes = 0.5 - 0.5 * np.cos(np.pi * position)
     fitted = (shapes @ levels / np.square(shapes).sum(axis=1))[:, None] * shapes
-    # Of a steady hiss the level's error is in proportion to the level.
     errors = np.square(levels - fitted).sum(axis=1)
-    return float(lengths[np.argmin(errors)])
+    return float(window * LENGTHS[np.argmin(errors)])
 
 
 def step_at(audio: Floats, rate: int) -> int:

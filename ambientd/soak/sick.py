@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from ambientd.arrays import Floats
 from ambientd.samplernn import checkpoint as ck
@@ -88,7 +88,7 @@ def circle(seed: int = 1) -> dict[str, Floats]:
     ring[0] *= -1
     no_memory = np.repeat([SURE, -SURE, 0.0], DIM).astype(np.float32)  # the gates r, z and n
     ratio = FRAME_SIZES[1] // FRAME_SIZES[0]
-    weights = {"tiers.1.rnn.0.h0": np.ones(DIM)}
+    weights: dict[str, NDArray[Any]] = {"tiers.1.rnn.0.h0": np.ones(DIM)}
     for tier in (0, 1):
         weights[f"tiers.{tier}.rnn.0.bias_ih"] = no_memory
     weights["tiers.1.rnn.0.weight_hh"] = np.concatenate([np.zeros((2 * DIM, DIM)), 10 * ring])

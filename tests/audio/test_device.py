@@ -96,10 +96,11 @@ def test_devices_are_listed_and_found_by_part_of_their_name(pulse):
     assert listed.stderr == ""
 
 
-@pytest.mark.parametrize("rate", [44_100, 96_000])
+@pytest.mark.parametrize("rate", [44_100, 32_000])
 def test_what_a_devices_own_rate_makes_of_limited_sound_is_limited_again(rate):
-    noise = np.sign(np.random.default_rng(1).standard_normal((24_000, 1))).astype(np.float32)
-    limited = Limiter(48_000, 1).process(3 * noise)
+    angle = 2 * np.pi * 0.172 * rate / 48_000 * np.arange(24_000)
+    flat = np.sin(angle) + np.sin(3 * angle) / 3  # without its third partial, which that rate has not, it is higher
+    limited = Limiter(48_000, 1).process(flat[:, None].astype(np.float32))
     source = Handover(480, 1)
     config = DeviceConfig("any", source.fds, 48_000, 480, 1, 0.1)
     converted = Converted(source, config, rate)

@@ -151,5 +151,5 @@ def _sick(folder: Path) -> None:
 
 SCENARIOS = (
     Scenario("model-degenerates", 4, "Models degenerate in all six ways",
-             f"real: checkpoints whose weights do it, {SPEED:g} times as fast as music", degenerate, 25.0),
+             f"real: checkpoints whose weights do it, {SPEED:g} times as fast as music", degenerate, 18.0),
 )  # fmt: skip

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import signal
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -31,9 +31,9 @@ LOUD_SECONDS = 2.0
 """Of the model that is 40 dB too loud, before the mashup comes as well; which needs as much for all its gains."""
 FADE, FADE_HEARD = 2.0, 2.2
 """Seconds; a fade is measured to a tenth of one."""
-PANIC_MS, PANIC_SECONDS = 50.0, 1.0
+PANIC_MS, PANIC_SECONDS, PANIC_WINDOW = 50.0, 1.0, 0.002
 PATIENCE = 30.0
-HISS = sick.only(112, 144)
+HISS = sick.only(32, 224)
 """Two levels by chance: a hiss that is steady, and of which nothing has to be limited."""
 MASHUP = """
 from math import inf, nan
@@ -79,28 +79,19 @@ def too_loud(rig: Rig, effort: Effort) -> list[Measure]:
 
 
 def softly(rig: Rig, effort: Effort) -> list[Measure]:
-    """A start, a new player, and the way back from the bed to a voice that is turned down meanwhile."""
+    """A start, a panic, and `effort.rounds` times a new player; all of a hiss, by which a fade can be measured."""
     with _hissing(rig, "loudness.ceiling=off") as other:
         started = _fade_in(other, 0)
-        players, generators = [], []
+        stops = _panic_fade(other)
+        players = []
         for _ in range(effort.rounds):
             lost = other.mark()
             _replace(other, "player")
             players.append(_fade_in(other, lost))
-            lost = other.mark()
-            _replace(other, "generator", lambda: other.osc("/ambientd/slot/1/gain/value", 0.0))
-            other.until(lambda s: s["rms"] == 0, PATIENCE)
-            other.listen(1.0)
-            # What fades out is the bed, which holds the hiss of before.
-            bed = before_silence(other.since(lost))[::-1]
-            generators.append(round(fade_seconds(bed[: int(FADE_HEARD * other.rate)], other.rate, sine=True), 1))
-            other.osc("/ambientd/slot/1/gain/value", 1.0)
-            other.until(lambda s: s["rms"] > 0, PATIENCE)
-            other.listen(1.0)
         return [
             at_least("a start fades in", started, "s", FADE),
             at_least("a new player fades in", min(players), "s", FADE),
-            at_least("the bed gives way", min(generators), "s", FADE),
+            at_most("panic fades out", round(stops, 1), "ms", PANIC_MS),
         ]
 
 
@@ -138,18 +129,17 @@ def _panic(rig: Rig) -> int:
     with ExitStack() as stack:
         click = rig.server.clicker(stack)
         rig.listen(0.1)
-        click()
         rig.osc("/ambientd/panic", 1)
+        click()  # a moment later, for what comes before the message is sent takes longer
         rig.listen(0.5)
     return began + step_at(rig.since(began), rig.rate)
 
 
-def _replace(rig: Rig, role: str, meanwhile: Callable[[], None] = lambda: None) -> dict[str, Any]:
+def _replace(rig: Rig, role: str) -> None:
     """Kill a process and wait until another one does its work."""
     restarts = process(rig.until(makes_new_sound, PATIENCE), role)["restarts"]
     rig.signal(role, signal.SIGKILL)
-    meanwhile()
-    return rig.until(lambda s: process(s, role)["restarts"] > restarts and makes_new_sound(s), PATIENCE)
+    rig.until(lambda s: process(s, role)["restarts"] > restarts and makes_new_sound(s), PATIENCE)
 
 
 def _fade_in(rig: Rig, since: int) -> float:
@@ -157,6 +147,18 @@ def _fade_in(rig: Rig, since: int) -> float:
     rig.listen(FADE + 1.0)
     heard: Floats = after_silence(rig.since(since), rig.rate)
     return round(fade_seconds(heard[: int(FADE_HEARD * rig.rate)], rig.rate), 1)
+
+
+def _panic_fade(rig: Rig) -> float:
+    """Milliseconds of the fade out."""
+    began = rig.mark()
+    rig.osc("/ambientd/panic", 1)
+    rig.until(lambda s: s["rms"] == 0, PATIENCE)
+    rig.listen(PANIC_SECONDS)
+    heard = before_silence(rig.since(began))[::-1]
+    rig.osc("/ambientd/panic", 0)
+    rig.until(lambda s: s["rms"] > 0, PATIENCE)
+    return 1000 * fade_seconds(heard[: int(1.5 * PANIC_MS / 1000 * rig.rate)], rig.rate, window=PANIC_WINDOW)
 
 
 @contextmanager
@@ -177,8 +179,8 @@ def _hiss(path: Path, album_gain: float) -> Path:
 
 SCENARIOS = (
     Scenario("too-loud", 5, "A model and a mashup play far too loud", "real: 40 dB too loud, and gains that are none",
-             too_loud, 32.0),
-    Scenario("comes-in-softly", 5, "It starts, and loses its player and its generator", "real: SIGKILL",
-             softly, 25.0, 2),
-    Scenario("panic", 5, "Panic, and the player is killed meanwhile", "real: SIGKILL", panic, 9.0, 5),
+             too_loud, 24.0),
+    Scenario("comes-in-softly", 5, "It starts, panics, and loses its player", "real: SIGKILL",
+             softly, 20.0, 2),
+    Scenario("panic", 5, "Panic, and the player is killed meanwhile", "real: SIGKILL", panic, 6.0, 5),
 )  # fmt: skip
