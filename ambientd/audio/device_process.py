@@ -18,6 +18,7 @@ import numpy as np
 
 from ambientd.audio.device import DEFAULT, DeviceOutput, look_again
 from ambientd.audio.handover import Blocks, Handover
+from ambientd.audio.limiter import Limiter
 from ambientd.audio.punctual import prefer_punctuality, prefer_real_time
 from ambientd.audio.resampler import Resampler
 from ambientd.errors import DeviceError
@@ -93,12 +94,16 @@ class Gate:
 
 
 class Converted(Handover):
-    """The blocks of another handover at the device's rate, made by a thread of its own from `start` on."""
+    """The blocks of another handover at the device's rate, made by a thread of its own from `start` on.
+
+    What was limited has other peaks at another rate, so it is limited once more.
+    """
 
     def __init__(self, blocks: Handover, config: DeviceConfig, rate: int) -> None:
         super().__init__(config.block, config.channels)
         self._source = blocks
         self._resampler = Resampler(config.sample_rate, rate, config.channels)
+        self._limiter = Limiter(rate, config.channels)
         self._block: Floats = np.zeros((config.block, config.channels), np.float32)
 
     def start(self) -> None:
@@ -114,7 +119,7 @@ class Converted(Handover):
                 waiting = waiting[frames:]
             # As long as it takes: whether the sound is late is for the device to say.
             self._source.take_into(self._block, patience=3600.0)
-            waiting = np.concatenate([waiting, self._resampler.process(self._block)])
+            waiting = np.concatenate([waiting, self._limiter.process(self._resampler.process(self._block))])
 
 
 def run(link: ParentLink) -> int:

@@ -53,9 +53,10 @@ LOOP_ALIKE = 0.9
 LOOP_SECONDS, SHORTEST_LOOP, TONE = 9, 0.25, (0.01, 0.1)
 """How much is compared; seconds from which on it is a loop. What comes again within TONE is a steady sound."""
 FROZEN_DB = 0.8
-"""Deviation of a second's level in a mel band over FROZEN_SECONDS. Bundled models: 1.7 at least; with a voice's slow
-tiers held 0.3 to 1.3."""
-FROZEN_SECONDS = 30
+"""Deviation of a second's level in a mel band over FROZEN_SECONDS. Bundled models: 1.7 at least in 30 s; with a
+voice's slow tiers held 0.3 to 1.3."""
+FROZEN_SECONDS = 28
+"""It has to be told within 30, and comes up by the second."""
 PLAIN_SECONDS = 5
 """For which silence, a constant, clipping and noise must last."""
 PER_SILENCE = 20.0
@@ -91,7 +92,7 @@ class Ear:
 
     def forget(self) -> None:
         """Judge by what comes from now on: something was done for the voice, or it was not meant to be heard."""
-        self._seconds: deque[_Second] = deque(maxlen=max(FROZEN_SECONDS, 300))
+        self._seconds: deque[_Second] = deque(maxlen=300)
         self._waves: deque[Floats] = deque(maxlen=LOOP_SECONDS)
 
     def hear(self, tokens: Tokens, held: bool = False) -> State:

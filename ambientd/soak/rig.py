@@ -77,8 +77,8 @@ class Rig:
             sets = [*self._sets(), *self.sets]
             self.daemon = Running(self.home, sets, environment, log, disk=self.disk, options=self.options)
             stack.callback(self._end)
-            self.until(makes_new_sound, START_SECONDS)
             self.ear = Ear(self._recorder(stack) if listener is None else listener, RATE)
+            self.until(makes_new_sound, START_SECONDS)
             self.until_heard(RATE)
             self._stack = stack.pop_all()
         return self

@@ -7,9 +7,13 @@ import time
 
 import numpy as np
 import pytest
+from scipy.signal import resample_poly
 
 from ambientd.audio.device import Clock, find_device, list_devices
+from ambientd.audio.device_process import Converted, DeviceConfig
 from ambientd.audio.handover import Handover
+from ambientd.audio.limiter import Limiter
+from ambientd.audio.resampler import Resampler
 from ambientd.errors import DeviceError
 
 
@@ -90,3 +94,22 @@ def test_devices_are_listed_and_found_by_part_of_their_name(pulse):
     assert "'ambient'" in names
     assert found == "ambient"
     assert listed.stderr == ""
+
+
+@pytest.mark.parametrize("rate", [44_100, 32_000])
+def test_what_a_devices_own_rate_makes_of_limited_sound_is_limited_again(rate):
+    angle = 2 * np.pi * 0.172 * rate / 48_000 * np.arange(24_000)
+    flat = np.sin(angle) + np.sin(3 * angle) / 3  # without its third partial, which that rate has not, it is higher
+    limited = Limiter(48_000, 1).process(flat[:, None].astype(np.float32))
+    source = Handover(480, 1)
+    config = DeviceConfig("any", source.fds, 48_000, 480, 1, 0.1)
+    converted = Converted(source, config, rate)
+    converted.start()
+    threading.Thread(target=lambda: [source.put(block) for block in limited.reshape(-1, 480, 1)], daemon=True).start()
+    heard = np.zeros((rate // 5 // 480, 480, 1), np.float32)
+    for block in heard:
+        converted.take_into(block, patience=30.0)
+    assert converted.late == 0
+    assert np.abs(heard).max() > 0.5
+    assert np.abs(resample_poly(heard.reshape(-1).astype(float), 4, 1)).max() <= 10 ** (-1 / 20)
+    assert np.abs(resample_poly(Resampler(48_000, rate, 1).process(limited)[:, 0], 4, 1)).max() > 10 ** (-1 / 20)

@@ -9,9 +9,8 @@ from ambientd.engine.mix import slot_mix
 from ambientd.engine.voice import VoiceLoader
 from ambientd.samplernn.checkpoint import load
 from ambientd.samplernn.scores import Scores
+from ambientd.soak.sick import ALBUM, RATE, circle, only, soft, tone, write
 from ambientd.types import BLOCK
-
-from ..sick import ALBUM, RATE, only, soft, write
 
 
 def drawn(path, seconds, seed=1):
@@ -85,6 +84,14 @@ def test_what_stands_still_is_heard_after_half_a_minute_unless_it_is_held(tmp_pa
     assert found[25] is State.HEALTHY
     assert found[-1] is State.FROZEN
     assert set(verdicts(ear_for(path), still, held=True)) == {State.HEALTHY}
+
+
+@pytest.mark.parametrize(("weights", "seconds", "state"), [(circle(), 10, State.LOOP), (tone(), 30, State.FROZEN)])
+def test_a_network_that_goes_round_and_one_that_stands_still_are_heard(tmp_path, weights, seconds, state):
+    path = write(tmp_path / "stuck.safetensors", weights["sample.output.bias"], weights=weights)
+    found = verdicts(ear_for(path), drawn(path, seconds))
+    assert set(found) == {State.HEALTHY, state}
+    assert found[-1] is state
 
 
 def test_an_album_that_is_like_that_excuses_it(tmp_path):

@@ -11,6 +11,7 @@ from ambientd.errors import UsageError
 from ambientd.samplernn.library import bundled_folder
 from ambientd.soak import certificate
 from ambientd.soak.listening import MOST_CLICK, hearing, longest_gap, pitch, sharpest_click
+from ambientd.soak.loudness import after_silence, fade_seconds, step_at, true_peak
 from ambientd.soak.outcome import Outcome, Result, State
 from ambientd.soak.resources import Held, slope
 from ambientd.soak.runner import attempt, choose, plan
@@ -142,3 +143,19 @@ def test_every_scenario_has_an_id_of_its_own_and_a_promise():
     found = all_scenarios()
     assert len({s.id for s in found}) == len(found)
     assert all(1 <= s.promise <= 10 and s.title and s.layer.startswith(("real", "simulated")) for s in found)
+
+
+@pytest.mark.parametrize("seconds", [1.0, 2.0, 3.0])
+def test_the_fade_of_a_hiss_has_its_length(seconds):
+    hiss = np.random.default_rng(1).choice([-0.2, 0.2], 4 * RATE)
+    gain = 0.5 - 0.5 * np.cos(np.pi * np.minimum(np.arange(4 * RATE) / RATE / seconds, 1))
+    heard = np.concatenate([np.zeros(RATE // 3), gain * hiss])
+    assert fade_seconds(after_silence(heard, RATE), RATE) == pytest.approx(seconds, abs=0.03)
+
+
+def test_a_click_in_music_is_found_and_a_peak_between_samples_measured(music):
+    heard = music[: 2 * RATE].copy()
+    heard[RATE : RATE + 2400] += 0.9
+    assert step_at(heard, RATE) == pytest.approx(RATE, abs=48)
+    quarter = 0.9 * np.sin(np.pi / 2 * np.arange(RATE) + np.pi / 4)
+    assert true_peak(quarter) == pytest.approx(20 * np.log10(0.9), abs=0.3)
