@@ -60,11 +60,10 @@ def step_at(audio: Floats, rate: int) -> int:
     return int(np.argmax(sums[2 * frames :] - 2 * sums[frames:-frames] + sums[: -2 * frames])) + frames
 
 
-def after_silence(audio: Floats, rate: int) -> Floats:
-    """From the end of the last silence on that is heard as one; all where there is none."""
+def after_silence(audio: Floats) -> Floats:
+    """From the end of the longest silence on."""
     sounds = np.concatenate([[-1], np.flatnonzero(np.abs(audio) > SILENCE)])
-    (silences,) = np.nonzero(np.diff(sounds) > WINDOW * rate)
-    return audio[sounds[silences[-1] + 1] :] if len(silences) else audio
+    return audio[sounds[np.argmax(np.diff(sounds)) + 1] :] if len(sounds) > 1 else audio[:0]
 
 
 def before_silence(audio: Floats) -> Floats:

@@ -150,7 +150,7 @@ def test_the_fade_of_a_hiss_has_its_length(seconds):
     hiss = np.random.default_rng(1).choice([-0.2, 0.2], 4 * RATE)
     gain = 0.5 - 0.5 * np.cos(np.pi * np.minimum(np.arange(4 * RATE) / RATE / seconds, 1))
     heard = np.concatenate([np.zeros(RATE // 3), gain * hiss])
-    assert fade_seconds(after_silence(heard, RATE), RATE) == pytest.approx(seconds, abs=0.03)
+    assert fade_seconds(after_silence(heard), RATE) == pytest.approx(seconds, abs=0.03)
 
 
 def test_a_click_in_music_is_found_and_a_peak_between_samples_measured(music):

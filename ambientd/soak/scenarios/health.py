@@ -13,7 +13,7 @@ from ambientd.soak import sick
 from ambientd.soak.rig import Rig
 from ambientd.soak.scenario import Effort, Measure, Missed, Scenario, at_most, happened
 
-SPEED = 4.0
+SPEED = 3.0
 HEARD, FROZEN_HEARD = 10.0, 30.0
 STEP = 5.0
 """For each cure."""
@@ -151,5 +151,5 @@ def _sick(folder: Path) -> None:
 
 SCENARIOS = (
     Scenario("model-degenerates", 4, "Models degenerate in all six ways",
-             f"real: checkpoints whose weights do it, {SPEED:g} times as fast as music", degenerate, 18.0),
+             f"real: checkpoints whose weights do it, {SPEED:g} times as fast as music", degenerate, 24.0),
 )  # fmt: skip

@@ -29,7 +29,7 @@ SETTLES, SHORT_TERM = 9.0, 3.0
 """Seconds: at 2 dB each, for the hiss to come down, and then to be judged."""
 LOUD_SECONDS = 2.0
 """Of the model that is 40 dB too loud, before the mashup comes as well; which needs as much for all its gains."""
-FADE, FADE_HEARD = 2.0, 2.2
+FADE, FADE_HEARD = 2.0, 2.5
 """Seconds; a fade is measured to a tenth of one."""
 PANIC_MS, PANIC_SECONDS, PANIC_WINDOW = 50.0, 1.0, 0.002
 PATIENCE = 30.0
@@ -143,9 +143,9 @@ def _replace(rig: Rig, role: str) -> None:
 
 
 def _fade_in(rig: Rig, since: int) -> float:
-    """Seconds, to a tenth, of the fade in after the last silence."""
+    """Seconds, to a tenth, of the fade in after the longest silence."""
     rig.listen(FADE + 1.0)
-    heard: Floats = after_silence(rig.since(since), rig.rate)
+    heard: Floats = after_silence(rig.since(since))
     return round(fade_seconds(heard[: int(FADE_HEARD * rig.rate)], rig.rate), 1)
 
 
