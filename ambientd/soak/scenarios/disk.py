@@ -73,6 +73,7 @@ def removed(rig: Rig, effort: Effort) -> list[Measure]:
         with rig.fresh(*rig.recorder(folder / "heard.wav")) as other:
             before, heard = other.status(), other.mark()
             file = Path(before["log"]["file"])
+            _happening(other, lambda s: folder.exists())
             for path in (folder, file.parent, other.disk / "data" / "ambientd" / "replay"):
                 shutil.rmtree(path)
             other.until(lambda s: _sink(s).startswith("failed") and _lines(other, REPLAY), PATIENCE)
