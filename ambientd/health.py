@@ -109,7 +109,7 @@ class Medic:
             if not recent:
                 patient.rung, patient.rest = 0, REST
             patient.due = max(at, patient.due if recent else at)
-            self._say(f"slot {slot} ({self._ward.models.get(slot, '')}): {_FAULTS[state]}{', again' if recent else ''}")
+            self._say(f"slot {slot} ({self._ward.models.get(slot, '')}): {FAULTS[state]}{', again' if recent else ''}")
         patient.state = patient.last_fault = state
         if at >= patient.due:
             self._treat(slot, patient, state, at)
@@ -170,7 +170,7 @@ class Medic:
         return min(found)[1]
 
 
-_FAULTS = {
+FAULTS = {
     "silent": "has fallen silent",
     "dc": "stays at a constant",
     "clipped": "clips",
@@ -178,6 +178,7 @@ _FAULTS = {
     "loop": "goes round in circles",
     "frozen": "stands still",
 }
+"""What is said of each state."""
 
 
 def _in_words(cure: str) -> str:

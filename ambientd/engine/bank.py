@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ambientd.arrays import Floats, Tokens
-from ambientd.engine.crossfade import exchange
 from ambientd.engine.kernels import plan
 from ambientd.engine.kernels.cpu import render
 from ambientd.engine.kernels.operands import MAX_LEVELS, BlendRamp, Notes, Ramp, Result, TextureRamp
@@ -91,13 +90,6 @@ class Bank:
             if voice:
                 voice.row[:] = self._plan.voices[slot]
                 voice.tiers[:] = self._plan.tiers[slot, : len(voice.tiers)]
-
-    def move(self, slot: int, place: int) -> None:
-        """Between two renders: let a voice go on in an empty place, as loud as it is."""
-        exchange(self.ramp.start, slot, place)
-        exchange(self.ramp.end, slot, place)
-        if voice := self.detach(slot):
-            self.attach(place, voice)
 
     def render(self, out: Floats, logits: Floats | None = None) -> None:
         """One block of the ramp as it stands -> out [n <= BLOCK, C], float32, C-contiguous."""

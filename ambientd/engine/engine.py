@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ambientd.arrays import Doubles, Floats, Tokens
 from ambientd.engine.bank import Bank
-from ambientd.engine.crossfade import Crossfade
+from ambientd.engine.crossfade import Crossfade, exchange
 from ambientd.engine.guidance import Guidance
 from ambientd.engine.kernels.packing import PackedNetwork
 from ambientd.engine.mix import MixRamp, effective, is_used, resting, validate
@@ -52,8 +52,6 @@ class Players(Protocol):
     def detach(self, slot: int) -> Voice | None: ...
 
     def weigh(self, slot: int, weights: PackedNetwork, recipe: Recipe) -> bool: ...
-
-    def move(self, slot: int, place: int) -> None: ...
 
     def fetch_rows(self) -> None: ...
 
@@ -285,13 +283,20 @@ class Engine:
             self.edges += 1
         for slot in [slot for slot in self._waiting if not (self._bank.slots[slot] and self._bank.slots[spare])]:
             if self._bank.slots[slot]:
-                self._bank.move(slot, spare)
+                self._move(slot, spare)
                 self._crossfade.move_out(slot)
             self._settle(slot, *self._waiting.pop(slot))
 
     def _dispensable(self, place: int) -> bool:
         """Whether nobody would miss its voice in the next block, neither an ear nor another voice."""
         return self._bank.slots[place] is None or not is_used(self._bank.ramp.end, place, weights=True)
+
+    def _move(self, slot: int, place: int) -> None:
+        """Let a voice go on in an empty place, as loud as it is."""
+        exchange(self._bank.ramp.start, slot, place)
+        exchange(self._bank.ramp.end, slot, place)
+        if voice := self._bank.detach(slot):
+            self._bank.attach(place, voice)
 
     def _settle(self, slot: int, voice: Voice | None, frames: int) -> None:
         self._bank.detach(slot)

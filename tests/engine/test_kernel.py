@@ -30,6 +30,8 @@ from ambientd.samplernn.guide import between, levinson, make_guide
 from ambientd.samplernn.quantize import decode
 from ambientd.types import BLOCK, Mix
 
+from .rendering import free_run
+
 SHAPES = {
     "one tier": {"dim": 33, "frame_sizes": (5,), "n_rnn": 1, "q_levels": 256},
     "two tiers": {"dim": 64, "frame_sizes": (16, 64), "n_rnn": 2, "q_levels": 256},
@@ -60,18 +62,6 @@ def bank_of(*checkpoints, channels=1):
     for slot, checkpoint in enumerate(checkpoints):
         bank.attach(slot, Voice(checkpoint.info, pack(checkpoint, choose("fp32")), seed=slot))
     return bank
-
-
-def free_run(bank, mixes):
-    """[voices, tokens] and audio [frames, channels] of one block per mix."""
-    tokens, audio = [], []
-    for mix in mixes:
-        bank.ramp.advance(mix)
-        out = np.zeros((BLOCK, mix.gains.shape[1]), np.float32)
-        bank.render(out)
-        tokens.append(bank.drawn.copy())
-        audio.append(out)
-    return np.concatenate(tokens, axis=1), np.concatenate(audio)
 
 
 def test_teacher_forced_draws_are_the_references(architecture):

@@ -6,6 +6,7 @@ by all kernel sources. Its cache is made of pickles, so the folder belongs to th
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import stat
@@ -14,6 +15,7 @@ from pathlib import Path
 from ambientd.errors import DaemonError
 
 
+@functools.cache
 def sources_digest() -> str:
     """Changes with any kernel source, the compiler and the processor."""
     import llvmlite

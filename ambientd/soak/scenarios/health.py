@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from ambientd.health import CURES, FAULTS
 from ambientd.soak import sick
 from ambientd.soak.rig import Rig
 from ambientd.soak.scenario import Effort, Measure, Missed, Scenario, at_most, happened
@@ -17,20 +18,11 @@ SPEED = 3.0
 HEARD, FROZEN_HEARD = 10.0, 30.0
 STEP = 5.0
 """For each cure."""
-LADDER = ("nudge", "reprime", "next model")
 MOST_SECONDS = 90.0
 """Of real time, until what has to happen has happened."""
 NUDGED = "reluctant"
 """What a warmer temperature heals; nothing but the last cure helps the others."""
-FAULTS = {
-    "silent": "has fallen silent",
-    "dc": "stays at a constant",
-    "clipped": "clips",
-    "noise": "has turned to noise",
-    "loop": "goes round in circles",
-    "frozen": "stands still",
-    NUDGED: "has fallen silent",
-}
+TOLD = FAULTS | {NUDGED: FAULTS["silent"]}
 """Checkpoints, and what is said of them."""
 MASHUP = """
 from ambientd.plugin import Mashup, hookimpl
@@ -49,23 +41,23 @@ def register_mashups():
 def degenerate(rig: Rig, effort: Effort) -> list[Measure]:
     """One voice after each fault at once, in slots where others were well, and a spare model for each."""
     with tempfile.TemporaryDirectory(prefix="ambientd-soak-") as name:
-        first = _well(Path(name), "first", len(FAULTS))
+        first = _well(Path(name), "first", len(TOLD))
         sets = "loading.fade=0.5", "mashup.name=apart"
         with rig.fresh(*sets, plugins={"apart": MASHUP}, models=first, speed=SPEED, start=False) as other:
             other.furnish()
             library = other.disk / "data" / "ambientd" / "models"
-            _well(library, "another", len(FAULTS))
+            _well(library, "another", len(TOLD))
             _sick(library)
             with other:
-                slots = dict(enumerate(FAULTS, start=1))
+                slots = dict(enumerate(TOLD, start=1))
                 for slot, fault in slots.items():
                     other.osc(f"/ambientd/slot/{slot}/load", fault)
                 courses = _watch(other, slots, effort)
                 lines = other.lines()
                 return [measure for course in courses.values() for measure in course.measures(effort)] + [
-                    happened("all are well again", sum(course.counted for course in courses.values()), len(FAULTS)),
-                    happened("each fault is told", sum(_told(lines, *row) for row in slots.items()), len(FAULTS)),
-                    happened("and that it is well again", sum("is well again" in line for line in lines), len(FAULTS)),
+                    happened("all are well again", sum(course.counted for course in courses.values()), len(TOLD)),
+                    happened("each fault is told", sum(_told(lines, *row) for row in slots.items()), len(TOLD)),
+                    happened("and that it is well again", sum("is well again" in line for line in lines), len(TOLD)),
                 ]
 
 
@@ -90,7 +82,7 @@ class Course:
                 self.tried.setdefault(cure, now)
         if health["healed"] and not self.well:
             self.well = now
-            expected = dict.fromkeys(LADDER, int(self.fault != NUDGED)) | {"nudge": 1}
+            expected = dict.fromkeys(CURES, int(self.fault != NUDGED)) | {"nudge": 1}
             self.counted = health["last_fault"] == self._state and health["cures"] == expected
 
     @property
@@ -102,7 +94,7 @@ class Course:
         limit = FROZEN_HEARD if self.fault == "frozen" else HEARD
         healed = self.well if self.fault == NUDGED else self.tried["next model"]
         words = "is well by a nudge" if self.fault == NUDGED else "is replaced, by the third step"
-        steps = 1 if self.fault == NUDGED else len(LADDER)
+        steps = 1 if self.fault == NUDGED else len(CURES)
         return [
             at_most(f"{self.fault}: heard", round(self.heard - self.began, 1), "s", limit * effort.patience),
             at_most(f"{self.fault}: {words}", round(healed - self.heard, 1), "s", steps * STEP * effort.patience),
@@ -131,7 +123,7 @@ def _watch(rig: Rig, slots: dict[int, str], effort: Effort) -> dict[int, Course]
 
 
 def _told(lines: list[str], slot: int, fault: str) -> bool:
-    return any(f"slot {slot} ({fault}): {FAULTS[fault]}" in line for line in lines)
+    return any(f"slot {slot} ({fault}): {TOLD[fault]}" in line for line in lines)
 
 
 def _well(folder: Path, name: str, count: int) -> list[Path]:
@@ -139,7 +131,7 @@ def _well(folder: Path, name: str, count: int) -> list[Path]:
 
 
 def _sick(folder: Path) -> None:
-    """All that FAULTS names."""
+    """All that TOLD names."""
     biases = {"silent": sick.only(128), "dc": sick.only(180), "clipped": sick.only(0, 255), "noise": sick.only(
         *range(256))}  # fmt: skip
     for name, bias in biases.items():

@@ -18,6 +18,7 @@ from ambientd.engine.warm import random_checkpoint
 from ambientd.samplernn.checkpoint import Architecture, Forecast
 from ambientd.types import BLOCK, Mix
 
+from ..rendering import free_run
 from .conftest import voice_of
 
 SHAPES = {
@@ -50,24 +51,12 @@ def test_teacher_forced_draws_are_the_references(architecture, make_bank):
 def test_a_free_running_voice_is_the_references(architecture, make_bank):
     checkpoint = random_checkpoint(architecture, seed=3)
     bank, reference = make_bank(checkpoint), ReferenceVoice(network_of(checkpoint), seed=0)
-    tokens, _ = run(bank, [Mix.solo(1, 1)] * 5)
+    tokens, _ = free_run(bank, [Mix.solo(1, 1)] * 5)
     for _ in range(5):
         bank.ramp.advance(Mix.solo(1, 1))
         render_block([reference], bank.ramp)
     assert tokens[0].tolist() == reference.tokens[-tokens.shape[1] :]
     assert len(set(tokens[0].tolist())) > 5
-
-
-def run(bank, mixes):
-    """[voices, tokens] and audio [frames, channels] of one block per mix."""
-    tokens, audio = [], []
-    for mix in mixes:
-        bank.ramp.advance(mix)
-        out = np.zeros((BLOCK, mix.gains.shape[1]), np.float32)
-        bank.render(out)
-        tokens.append(bank.drawn.copy())
-        audio.append(out)
-    return np.concatenate(tokens, axis=1), np.concatenate(audio)
 
 
 def mixing(blocks=6, seed=1):
@@ -101,7 +90,7 @@ def test_voices_mixed_in_every_way_are_the_references(make_bank):
     for seed, tau in enumerate(taus):
         found = random_checkpoint(shape, seed)
         checkpoints.append(replace(found, card=found.card.model_copy(update={"temperature": tau})))
-    tokens, audio = run(make_bank(*checkpoints, channels=2), mixing())
+    tokens, audio = free_run(make_bank(*checkpoints, channels=2), mixing())
     voices = [ReferenceVoice(network_of(found), seed, taus[seed]) for seed, found in enumerate(checkpoints)]
     ramp = MixRamp(3, 2)
     for mix in mixing():
@@ -119,7 +108,7 @@ def test_voices_of_different_shapes_play_side_by_side(make_bank):
     mix = Mix.solo(3, 1)
     mix.gains[:] = 1
     mix.history[1], mix.logits[0, :2] = 0, (1, 2)
-    tokens, _ = run(make_bank(*checkpoints, room=1), [mix] * 4)
+    tokens, _ = free_run(make_bank(*checkpoints, room=1), [mix] * 4)
     voices = [*(ReferenceVoice(network_of(found), seed) for seed, found in enumerate(checkpoints)), None]
     ramp = MixRamp(3, 1)
     for _ in range(4):
@@ -140,7 +129,7 @@ def test_a_guided_forecast_is_the_references(make_bank):
         taps, error = (rng.standard_normal(48) * size).astype(np.float32), float(rng.uniform(0.01, 0.1))
         bank.slots[0].follow(taps, error)
         reference.forecaster.follow(taps, error)
-        tokens, _ = run(bank, [mix])
+        tokens, _ = free_run(bank, [mix])
         render_block([reference], bank.ramp)
         assert tokens[0].tolist() == reference.tokens[-BLOCK:]
         assert len(set(tokens[0].tolist())) > 5
@@ -157,15 +146,15 @@ def test_a_voice_changes_engines_in_the_middle_of_its_music(make_bank):
     for bank in (stays, moves):
         bank.attach(0, voice_of(checkpoint, 0))
         bank.slots[0].follow(taps, 0.05)
-    expected, sound = run(stays, [mix] * 8)
-    parts = [run(moves, [mix] * 3)]
+    expected, sound = free_run(stays, [mix] * 8)
+    parts = [free_run(moves, [mix] * 3)]
     device = make_bank(room=1)
     for source, target in ((moves, device), (device, Bank(1, 1))):
         start, end = copy.deepcopy(source.ramp.start), copy.deepcopy(source.ramp.end)
         target.attach(0, source.detach(0))
         target.ramp.start.assign(start)
         target.ramp.end.assign(end)
-        parts.append(run(target, [mix] * (3 if target is device else 2)))
+        parts.append(free_run(target, [mix] * (3 if target is device else 2)))
     assert np.concatenate([tokens for tokens, _ in parts], axis=1).tolist() == expected.tolist()
     np.testing.assert_allclose(np.concatenate([audio for _, audio in parts]), sound, atol=1e-5)
 
@@ -180,7 +169,7 @@ def test_draws_follow_the_distribution(make_bank):
     }
     mix = Mix.solo(1, 1)
     mix.temperature[:] = 0.8
-    tokens, _ = run(make_bank(replace(found, tensors=tensors)), [mix] * 16)
+    tokens, _ = free_run(make_bank(replace(found, tensors=tensors)), [mix] * 16)
     drawn, z = tokens[0, BLOCK:], log_softmax(tensors["sample.output.bias"] / np.float32(0.8))
     usual = len(drawn) * np.exp(z) > 8
     expected, counts = len(drawn) * np.exp(z)[usual], np.bincount(drawn, minlength=64)[usual]

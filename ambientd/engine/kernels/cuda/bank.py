@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from ambientd.arrays import Floats, Tokens
-from ambientd.engine.crossfade import exchange
 from ambientd.engine.kernels import plan
 from ambientd.engine.kernels.cuda.inputs import BlockInputs, Features
 from ambientd.engine.kernels.cuda.memory import LEAST, SLOW, DeviceMemory, Shape, longest_filter
@@ -144,12 +143,6 @@ class DeviceBank:
         for slot, (voice, network) in enumerate(zip(self.slots, self._networks, strict=True)):
             if voice and network:
                 self._memory.give(slot, voice, network)
-
-    def move(self, slot: int, place: int) -> None:
-        exchange(self.ramp.start, slot, place)
-        exchange(self.ramp.end, slot, place)
-        if voice := self.detach(slot):
-            self.attach(place, voice)
 
     def render(self, out: Floats, logits: Floats | None = None) -> None:
         """A whole block of the ramp as it stands -> out [BLOCK, C], float32, C-contiguous. Raises GpuFault."""
