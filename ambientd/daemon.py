@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ambientd import __version__, loudness_desk
-from ambientd.audio.chain import PlayerControl
+from ambientd.audio.controls import PlayerControl
 from ambientd.audio.device import DEFAULT, NULL
 from ambientd.audio.player import MODULE as PLAYER
 from ambientd.audio.player import PlayerConfig, PlayerStatus

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ambientd.audio.chain import PlayerControl
+from ambientd.audio.controls import PlayerControl
 from ambientd.audio.player import PlayerStatus
 from ambientd.config import Loudness
 from ambientd.ipc.values import Values

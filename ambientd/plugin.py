@@ -32,7 +32,7 @@ from ambientd.ensemble import (
 from ambientd.errors import AmbientdError, PluginError
 from ambientd.options import Several
 from ambientd.parameters import Parameter
-from ambientd.pulse_guard import guard_against_moves
+from ambientd.pulse_guard import guard_against_moves, name_stream
 from ambientd.types import BLOCK, BlockClock, Mix, VoiceInfo
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ __all__ = [
     "draw_together",
     "guard_against_moves",
     "hookimpl",
+    "name_stream",
     "proportions",
     "siblings",
     "slow_tiers",

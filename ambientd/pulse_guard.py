@@ -1,19 +1,30 @@
 """Keeps a stream where the configuration put it. A device's process, a thread of its own; light.
 
 PulseAudio (16, and PipeWire in its name) moves a stream that asked for one sink to another when the default changes
-or the sink vanishes, and ALSA's way to it has no flag against that. So the stream is brought back at once, and where
-there is no back, it falls silent.
+or the sink vanishes, and ALSA's way to it has no flag against that. A stream that prefers a sink stays with it when the
+default changes, and module-stream-restore, which every desktop has loaded, can be told what a stream prefers; it knows
+a stream by its name. Where it is moved all the same it is brought back at once, and where there is no back, it falls
+silent.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections.abc import Callable
 from typing import Any
 
+_NAME = "module-stream-restore.id"
 LOOK_SECONDS = 1.0
 """Events tell at once; this is for one that came while the last was being looked at."""
+
+
+def name_stream(name: str) -> None:
+    """Before this process opens its stream: what PulseAudio knows it by, or it shares what is preferred, its volume
+    too, with every other Python program that plays through ALSA. name: without spaces."""
+    words = os.environ.get("PULSE_PROP", "")
+    os.environ["PULSE_PROP"] = f"{words} {_NAME}='ambientd.{name}' application.name='ambientd'".strip()
 
 
 def guard_against_moves(lost: Callable[[], None]) -> None:
@@ -30,12 +41,15 @@ def guard_against_moves(lost: Callable[[], None]) -> None:
     except Exception:  # no libpulse, no server, or one that goes: the stream's own end tells
         return
     if home is not None:
+        _prefer(pulse, home)
         threading.Thread(target=_guard, args=(pulse, home, lost), name="pulse-guard", daemon=True).start()
 
 
 def _guard(pulse: Any, home: str, lost: Callable[[], None]) -> None:
     import pulsectl
 
+    with contextlib.suppress(OSError, AttributeError):  # where the user may; every millisecond is heard elsewhere
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(2))
     pulse.event_mask_set("sink_input")
 
     def stop(event: Any) -> None:
@@ -43,14 +57,19 @@ def _guard(pulse: Any, home: str, lost: Callable[[], None]) -> None:
 
     pulse.event_callback_set(stop)
     try:
+        place = {stream.index: stream.sink for stream in _own(pulse)}
         while True:
-            if _place(pulse) != home:
-                _mute(pulse, True)  # also what the server already holds of it
-                if not _bring_back(pulse, home):
-                    lost()
-                    return
-                _mute(pulse, False)
             pulse.event_listen(timeout=LOOK_SECONDS)
+            if all(pulse.sink_input_info(index).sink == sink for index, sink in place.items()):
+                continue
+            for index in place:
+                pulse.sink_input_mute(index, True)  # also what the server already holds of it
+            if not _bring_back(pulse, home):
+                lost()
+                return
+            for index in place:
+                pulse.sink_input_mute(index, False)
+            place = {stream.index: stream.sink for stream in _own(pulse)}
     except Exception:  # the server goes, and the stream with it; pulsectl has many words for that
         return
 
@@ -63,6 +82,20 @@ def _place(pulse: Any) -> str | None:
     return None
 
 
+def _prefer(pulse: Any, home: str) -> None:
+    """Let the server know where the stream belongs, and forget that it was muted the last time it was moved."""
+    import pulsectl
+
+    names = {stream.proplist.get(_NAME) for stream in _own(pulse)}
+    with contextlib.suppress(pulsectl.PulseError):  # the module is not loaded
+        for name in names:
+            if name and name.startswith("ambientd."):
+                known = [entry for entry in pulse.stream_restore_list() if entry.name == name]
+                entry = known[0] if known else pulsectl.PulseExtStreamRestoreInfo(name, volume=1.0)
+                entry.device, entry.mute = home, 0
+                pulse.stream_restore_write(entry, mode="replace", apply_immediately=True)
+
+
 def _bring_back(pulse: Any, home: str) -> bool:
     for sink in pulse.sink_list():
         if sink.name == home:
@@ -70,11 +103,6 @@ def _bring_back(pulse: Any, home: str) -> bool:
                 pulse.sink_input_move(stream.index, sink.index)
             return True
     return False
-
-
-def _mute(pulse: Any, muted: bool) -> None:
-    for stream in _own(pulse):
-        pulse.sink_input_mute(stream.index, muted)
 
 
 def _own(pulse: Any) -> list[Any]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ambientd.audio.bed import Bed
-from ambientd.audio.chain import PlayerControl
+from ambientd.audio.controls import PlayerControl
 from ambientd.audio.player import PlayerStatus
 from ambientd.config import Config
 from ambientd.engine.generator_config import GeneratorStatus

@@ -16,7 +16,7 @@ from ambientd.samplernn.checkpoint import Card, load_card
 DEFAULT_MODELS = 2
 """Of the library's, where the configuration names none."""
 
-MEASURED = ("gap_ms", "level_step_db", "jump", "level_shift_db", "heard_step_db")
+MEASURED = ("gap_ms", "level_step_db", "jump", "level_shift_db", "heard_step_db", "jump_around")
 """Of each change of voices while music plays."""
 
 

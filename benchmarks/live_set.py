@@ -10,12 +10,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
 import select
-import signal
 import socket
-import subprocess
+import statistics
 import sys
 import tempfile
 import time
@@ -34,8 +32,12 @@ from ambientd.engine.level_steps import WINDOW as STEP_WINDOW
 from ambientd.engine.warm import random_checkpoint
 from ambientd.samplernn import library
 from ambientd.samplernn.checkpoint import Architecture, load_card, save
+from ambientd.slots import MEASURED
+from ambientd.soak.running import Running
 
 ANSWER_SECONDS = 60.0
+START_PATIENCE = 240.0
+"""Seconds. The very first start compiles the kernels."""
 TURN_SECONDS = 0.25
 """Between two random turns of a knob."""
 REFUSE_EVERY = 5
@@ -43,38 +45,20 @@ MEMORY_SECONDS = 5.0
 """The generator says what it uses every few seconds."""
 MOST_STEP_DB, MOST_GROWTH = 3.0, 0.05
 PERCENTILE = 99.99
+COLUMNS = ("gap_ms", "level_step_db", "heard_step_db", "level_shift_db", "jump", "seconds")
 START_SECONDS, END_SECONDS = 3.0, 2.0
 """Of the recording, in which the daemon itself fades."""
 
 
-class Running:
-    """`ambientd run` in a home of its own, and an OSC client."""
+class Performer(Running):
+    """The daemon, and an OSC client whose answers are read."""
 
     def __init__(self, home: Path, sets: list[str]) -> None:
-        kinds = ("DATA", "CONFIG", "STATE")
-        self._environment = os.environ | {f"XDG_{kind}_HOME": str(home / kind.lower()) for kind in kinds}
-        self._environment["XDG_RUNTIME_DIR"] = str(home)
-        command = [sys.executable, "-m", "ambientd", "run", "--set", *sets]
-        self.process = subprocess.Popen(command, env=self._environment)
+        super().__init__(home, sets)
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.bind(("127.0.0.1", 0))
-        self._port = self.until(lambda s: s["output"] and s["ring_seconds"] > 0.1)["osc"]["port"]
-
-    def status(self) -> dict[str, Any] | None:
-        """None while it does not answer."""
-        command = [sys.executable, "-m", "ambientd", "status", "--json"]
-        done = subprocess.run(command, env=self._environment, capture_output=True, text=True)
-        return json.loads(done.stdout) if done.returncode == 0 else None
-
-    def until(self, condition: Any, seconds: float = 240.0) -> dict[str, Any]:
-        """Wait for a status that fulfils `condition`."""
-        end = time.monotonic() + seconds
-        while time.monotonic() < end and self.process.poll() is None:
-            status = self.status()
-            if status and condition(status):
-                return status
-            time.sleep(0.2)
-        sys.exit(f"the daemon did not get there within {seconds:g} s")
+        status = self.until(lambda s: s["output"] and s["ring_seconds"] > 0.1, START_PATIENCE)
+        self._port = status["osc"]["port"]
 
     def send(self, address: str, *values: Any) -> None:
         builder = OscMessageBuilder(f"/ambientd/{address}")
@@ -89,19 +73,15 @@ class Running:
         message = OscMessage(self._socket.recv(65_536))
         return message.address.removeprefix("/ambientd/"), message.params
 
-    def stop(self) -> int:
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(30)
-
 
 @dataclass
 class Played:
     """What was asked and what came of it.
 
-    changes: (kind, gap ms, level step dB, jump, level shift dB, heard step dB, seconds until it was over).
+    changes: kind, what was told of it by name (`ambientd.slots.MEASURED`), and the seconds until it was over.
     """
 
-    changes: list[tuple[str, float, float, float, float, float, float]] = field(default_factory=list)
+    changes: list[dict[str, Any]] = field(default_factory=list)
     refused: int = 0
     wrong: list[str] = field(default_factory=list)
     """What should have been refused, or should not have been."""
@@ -111,7 +91,7 @@ class LiveSet:
     """One performance. slots: what is where, by number."""
 
     def __init__(
-        self, daemon: Running, models: list[str], bad: list[tuple[Any, ...]], voices: int, seed: int, still: bool
+        self, daemon: Performer, models: list[str], bad: list[tuple[Any, ...]], voices: int, seed: int, still: bool
     ) -> None:
         self._daemon, self._models, self._bad, self._voices, self._still = daemon, models, bad, voices, still
         self._random = random.Random(seed)
@@ -161,7 +141,8 @@ class LiveSet:
                     self.played.wrong.append(f"{address} {values}: {answer[1][1]}")
                 return False
             if answer and answer[0].endswith("/changed"):
-                self.played.changes.append((kind, *answer[1], time.monotonic() - began))
+                measured = dict(zip(MEASURED, answer[1], strict=True))
+                self.played.changes.append({"kind": kind, "seconds": time.monotonic() - began} | measured)
                 return True
         sys.exit(f"no answer to {address} {values} within {ANSWER_SECONDS:g} s")
 
@@ -197,9 +178,9 @@ def perform(models: list[Path], operations: int, voices: int, fade: float, seed:
         bad, names = prepare(home, models), [path.stem for path in models]
         recording = home / "heard.wav"
         first = ", ".join(f'{{model="{name}"}}' for name in names[:2])
-        sets = ["audio.output=null", f"audio.sample_rate={rate}", "osc.port=0", f"slots=[{first}]", "max_slots=4"]
+        sets = ["audio.output=null", f"audio.sample_rate={rate}", f"slots=[{first}]", "max_slots=4"]
         sets += [f'sinks=[{{name="wav", path="{recording}", subtype="FLOAT"}}]', f"loading.fade={fade}"]
-        daemon = Running(home, sets)
+        daemon = Performer(home, sets)
         try:
             live = LiveSet(daemon, names, bad, voices, seed, still)
             live.slots = dict(enumerate(names[:2], 1))
@@ -208,12 +189,12 @@ def perform(models: list[Path], operations: int, voices: int, fade: float, seed:
                 live.operate()
             after = bring_back(daemon, live, names)
         finally:
-            code = daemon.stop()
+            code = daemon.end(30)
         audio, _ = soundfile.read(recording, dtype="float32", always_2d=True)
     return judge(live.played, before, after, audio[int(START_SECONDS * rate) : -int(END_SECONDS * rate)], rate, code)
 
 
-def bring_back(daemon: Running, live: LiveSet, names: list[str]) -> dict[str, Any]:
+def bring_back(daemon: Performer, live: LiveSet, names: list[str]) -> dict[str, Any]:
     """Play what was played first; the status when memory has been measured again."""
     for number in sorted(live.slots):
         if number > 2:
@@ -231,24 +212,27 @@ def judge(
     jumps = np.abs(np.diff(audio, axis=0))
     usual = float(np.percentile(jumps, PERCENTILE))
     growth = after["memory_bytes"] / before["memory_bytes"] - 1
+    changes = played.changes
+    above = [change for change in changes if change["jump"] > usual]
     result = {
-        "changes": len(played.changes),
+        "changes": len(changes),
         "refused": played.refused,
         "seconds": round(after["uptime_seconds"], 1),
         "underruns": after["underruns"] - before["underruns"],
         "bed_seconds": round(after["bed_seconds"] - before["bed_seconds"], 2),
         "restarts": sum(process["restarts"] for process in after["processes"]),
-        "longest_gap_ms": max(change[1] for change in played.changes),
-        "largest_level_step_db": max(change[2] for change in played.changes),
-        "largest_jump_at_a_change": max(change[3] for change in played.changes),
+        "longest_gap_ms": max(change["gap_ms"] for change in changes),
+        "largest_level_step_db": max(change["level_step_db"] for change in changes),
+        "largest_jump_at_a_change": max(change["jump"] for change in changes),
         "usual_largest_jump": round(usual, 5),
+        "jumps_above": [[change["jump"], change["jump_around"]] for change in above],
         "largest_jump_of_all": round(float(jumps.max()), 5),
-        "level_steps_above": sum(change[2] >= MOST_STEP_DB for change in played.changes),
-        "largest_heard_step_db": max(change[5] for change in played.changes),
-        "heard_steps_above": sum(change[5] >= MOST_STEP_DB for change in played.changes),
+        "level_steps_above": sum(change["level_step_db"] >= MOST_STEP_DB for change in changes),
+        "largest_heard_step_db": max(change["heard_step_db"] for change in changes),
+        "heard_steps_above": sum(change["heard_step_db"] >= MOST_STEP_DB for change in changes),
         "usual_heard_step_db": usual_steps(audio, round(STEP_WINDOW * rate)),
-        "largest_level_shift_db": max(change[4] for change in played.changes),
-        "level_shifts_above": sum(change[4] >= MOST_STEP_DB for change in played.changes),
+        "largest_level_shift_db": max(change["level_shift_db"] for change in changes),
+        "level_shifts_above": sum(change["level_shift_db"] >= MOST_STEP_DB for change in changes),
         "usual_level_shift_db": usual_steps(audio, round(WINDOW * rate)),
         "memory_mb": [round(status["memory_bytes"] / 1e6, 1) for status in (before, after)],
         "memory_growth": round(growth, 4),
@@ -260,7 +244,7 @@ def judge(
         "underruns": result["underruns"] == 0,
         "restarts": result["restarts"] == 0 and code == 0,
         "refusals": not played.wrong,
-        "jumps": result["largest_jump_at_a_change"] <= usual,
+        "jumps": all(change["jump"] <= change["jump_around"] for change in above),
         "level_steps": result["largest_level_step_db"] < MOST_STEP_DB,
         "memory": growth <= MOST_GROWTH,
     }
@@ -278,24 +262,21 @@ def usual_steps(audio: Any, window: int) -> dict[str, float]:
 def by_kind(played: Played) -> list[dict[str, Any]]:
     """How each kind of change came out: its number, medians and worst."""
     rows = []
-    for kind in sorted({change[0] for change in played.changes}):
-        numbers = np.array([change[1:] for change in played.changes if change[0] == kind])
-        middle, worst = np.median(numbers, axis=0), numbers.max(axis=0)
-        row: dict[str, Any] = {"kind": kind, "number": len(numbers)}
-        for column, name in enumerate(
-            ("gap_ms", "level_step_db", "jump", "level_shift_db", "heard_step_db", "seconds")
-        ):
-            row[name], row[f"most_{name}"] = round(float(middle[column]), 4), round(float(worst[column]), 4)
+    for kind in sorted({change["kind"] for change in played.changes}):
+        changes = [change for change in played.changes if change["kind"] == kind]
+        row: dict[str, Any] = {"kind": kind, "number": len(changes)}
+        for name in COLUMNS:
+            values = [change[name] for change in changes]
+            row[name], row[f"most_{name}"] = round(statistics.median(values), 4), round(max(values), 4)
         rows.append(row)
     return rows
 
 
 def show(result: dict[str, Any]) -> None:
     """For people."""
-    columns = ("gap_ms", "level_step_db", "heard_step_db", "level_shift_db", "jump", "seconds")
-    print("  ".join(["change      ", "number", *(f"{name:>18}" for name in columns)]), "(median, most)")
+    print("  ".join(["change      ", "number", *(f"{name:>18}" for name in COLUMNS)]), "(median, most)")
     for row in result["kinds"]:
-        cells = [f"{row[name]:9.3f} {row[f'most_{name}']:8.3f}" for name in columns]
+        cells = [f"{row[name]:9.3f} {row[f'most_{name}']:8.3f}" for name in COLUMNS]
         print("  ".join([f"{row['kind']:12}", f"{row['number']:6}", *cells]))
     for key, value in result.items():
         if key not in ("kinds", "met"):

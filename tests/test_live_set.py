@@ -27,5 +27,5 @@ def test_ten_operations_leave_no_trace(tmp_path):
     result = json.loads(done.stdout)
     assert (result["changes"] >= 10, result["refused"]) == (True, 2), done.stderr
     assert result["wrong"] == []
-    met = result["met"]
-    assert (met["restarts"], met["refusals"], met["jumps"], met["memory"]) == (True, True, True, True), result
+    for name in ("restarts", "refusals", "jumps", "memory"):
+        assert result["met"][name], (name, result)

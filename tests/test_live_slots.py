@@ -11,7 +11,9 @@ from ambientd.live_slots import LiveSlots
 from ambientd.samplernn.checkpoint import Architecture, save
 from ambientd.slots import open_slot
 
-MEASURED = {"gap_ms": 12.0, "level_step_db": 0.5, "jump": 0.01, "level_shift_db": 2.0, "heard_step_db": 0.7}
+MEASURED = {
+    "gap_ms": 12.0, "level_step_db": 0.5, "jump": 0.01, "level_shift_db": 2.0, "heard_step_db": 0.7, "jump_around": 0.02
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -60,7 +62,7 @@ def test_a_model_comes_in_and_its_asker_hears_what_it_cost(library):
     desk.said("loaded", id="two", seed=order["seed"])
     assert (desk.playing, desk.slots.loading) == ([(1, "two", "playing")], [])
     desk.said("changed", **MEASURED)
-    assert desk.told == [("slot/1/loaded", ("two",)), ("slot/1/changed", (12.0, 0.5, 0.01, 2.0, 0.7))]
+    assert desk.told == [("slot/1/loaded", ("two",)), ("slot/1/changed", (12.0, 0.5, 0.01, 2.0, 0.7, 0.02))]
     assert next(iter(desk.slots)).change == MEASURED
 
 

@@ -6,11 +6,12 @@ source (ring or bed) -> resampler -> loudness -> volume -> play fade -> panic fa
 from __future__ import annotations
 
 import math
-from enum import IntEnum
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ambientd.audio.controls import PlayerControl
+from ambientd.audio.fades import Glide, PanicFade, raised_cosine
 from ambientd.audio.leveller import Leveller
 from ambientd.audio.limiter import Limiter
 from ambientd.audio.loudness import LoudnessMeter
@@ -26,44 +27,10 @@ if TYPE_CHECKING:
 
 VOLUME_SLEW = 0.03
 """Seconds for a volume step of 1. Half of it is on every knob's way to the ear; a step of MIDI's takes 0.2 ms."""
-PANIC_SECONDS = 0.05
 STEADY = 0.01
 """How much volume and fades may move in a block of which the loudness is still judged."""
 MIN_FADE = 0.01
 """Seconds: a play or stop "at once" is still no click."""
-
-
-class PlayerControl(IntEnum):
-    """Cells that the supervisor writes and the player obeys."""
-
-    VOLUME = 0
-    """Linear gain, 0 and up."""
-    PLAYING = 1
-    """1 play, 0 fade out and rest: then nothing is read from the ring, so that the generator rests too."""
-    FADE_SECONDS = 2
-    """Length of the next whole fade in or out."""
-    PANIC = 3
-    """1 silence within 50 ms, 0 released."""
-    LOUDNESS_TARGET = 4
-    LOUDNESS_CEILING = 5
-    """LUFS; 0 is off. See `leveller`."""
-
-
-class Glide:
-    """A number that moves to its target in a straight line."""
-
-    def __init__(self, value: float) -> None:
-        self.value = value
-
-    def move(self, target: float, step: float, frames: int) -> NDArray[np.float64]:
-        """Values of the next `frames` frames [frames], each at most `step` from the one before."""
-        distance = target - self.value
-        path = np.minimum(step * np.arange(1, frames + 1), abs(distance))
-        values: NDArray[np.float64] = self.value + math.copysign(1.0, distance) * path
-        if path[-1] == abs(distance):
-            values[path == path[-1]] = target  # exactly
-        self.value = float(values[-1])
-        return values
 
 
 class Chain:
@@ -92,7 +59,7 @@ class Chain:
         self._ratio = rate_in / rate_out
         self._volume = Glide(_usable(control[PlayerControl.VOLUME]))
         self._fade = Glide(0.0)
-        self._panic = Glide(float(control[PlayerControl.PANIC] >= 0.5))
+        self._panic = PanicFade(control, rate_out)
         self._first_fade: float | None = first_fade
         self.leveller = Leveller(gain_db)
         self._level = self._level_gain
@@ -109,7 +76,7 @@ class Chain:
         if self.resting:
             self._first_fade = None
             return self._finish(np.zeros((frames, self._waiting.shape[1]), np.float32), turned=0.0)
-        turned = self._volume_gain(frames) * self._fade_gain(frames) * self._panic_gain(frames)
+        turned = self._volume_gain(frames) * self._fade_gain(frames) * self._panic.gain(frames)
         steady = turned.max() - turned.min() <= STEADY * turned.max()
         gain = turned * self._loudness_gain(frames)
         audio = (self._pull(frames) * gain[:, None]).astype(np.float32)
@@ -153,16 +120,7 @@ class Chain:
         gain = self._fade.move(float(playing), 1.0 / (max(_usable(seconds), MIN_FADE) * self._rate), frames)
         if self._fade.value == float(playing):
             self._first_fade = None
-        return _raised_cosine(gain)
-
-    def _panic_gain(self, frames: int) -> NDArray[np.float64]:
-        panic = float(self._control[PlayerControl.PANIC] >= 0.5)
-        return _raised_cosine(1.0 - self._panic.move(panic, 1.0 / (PANIC_SECONDS * self._rate), frames))
-
-
-def _raised_cosine(position: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Gain at 0..1 through a fade from silence; flat at both ends, exactly 0 and 1 there."""
-    return 0.5 - 0.5 * np.cos(math.pi * position)
+        return raised_cosine(gain)
 
 
 def _usable(value: float) -> float:

@@ -16,14 +16,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ambientd.audio.controls import PlayerControl
 from ambientd.audio.device import DEFAULT, DeviceOutput, look_again
+from ambientd.audio.fades import PanicFade
 from ambientd.audio.handover import Blocks, Handover
 from ambientd.audio.limiter import Limiter
 from ambientd.audio.punctual import prefer_punctuality, prefer_real_time
 from ambientd.audio.resampler import Resampler
 from ambientd.errors import DeviceError
 from ambientd.ipc.child import ParentLink, child_main
-from ambientd.pulse_guard import guard_against_moves
+from ambientd.ipc.memory import Segment
+from ambientd.ipc.values import Values
+from ambientd.pulse_guard import guard_against_moves, name_stream
 
 if TYPE_CHECKING:
     from ambientd.arrays import Floats
@@ -48,7 +52,7 @@ class DeviceLost(DeviceError):
 
 @dataclass(frozen=True)
 class DeviceConfig:
-    """All that the process is told at its start. JSON-serialisable; the handover's descriptors are inherited."""
+    """All that the process is told at its start. JSON-serialisable; the descriptors are inherited."""
 
     device: str
     handover_fds: tuple[int, int, int, int, int]
@@ -57,12 +61,23 @@ class DeviceConfig:
     block: int
     channels: int
     latency: float
+    control_fd: int
+    """Of the player's PlayerControl cells."""
+
+    @property
+    def fds(self) -> tuple[int, ...]:
+        """What the process must inherit."""
+        return *self.handover_fds, self.control_fd
 
 
 class Gate:
-    """Silence until it is opened, then the blocks, faded in. The device's callback; moved by the main thread."""
+    """Silence until it is opened, then the blocks, faded in. The device's callback; moved by the main thread.
 
-    def __init__(self) -> None:
+    Panic acts here too, behind every block that waits.
+    """
+
+    def __init__(self, panic: PanicFade) -> None:
+        self._panic = panic
         self._blocks: Blocks | None = None
         self._ramp: Floats = np.zeros((0, 1), np.float32)
         self._faded = 0
@@ -90,6 +105,8 @@ class Gate:
                 part = self._ramp[self._faded : self._faded + len(out)]
                 out[: len(part)] *= part
                 self._faded += len(part)
+            if not self._panic.idle:
+                out *= self._panic.gain(len(out))[:, None]
         self.taken += len(out)
 
 
@@ -127,6 +144,8 @@ def run(link: ParentLink) -> int:
     config = DeviceConfig(**link.config)
     handover = Handover(config.block, config.channels, config.handover_fds)
     prefer_punctuality()
+    if config.device != DEFAULT:
+        name_stream("player")
     output, gate = _open(config, link)
     if config.device != DEFAULT:
         guard_against_moves(gate.bar)
@@ -149,7 +168,8 @@ def _open(config: DeviceConfig, link: ParentLink) -> tuple[DeviceOutput, Gate]:
 
 def _try_to_open(config: DeviceConfig) -> tuple[DeviceOutput, Gate]:
     output = DeviceOutput(config.device, config.sample_rate, config.block, config.channels, config.latency)
-    gate = Gate()
+    control = Values(Segment.attach(config.control_fd), len(PlayerControl))
+    gate = Gate(PanicFade(control, output.sample_rate))
     try:
         output.start(gate)
     except DeviceError:

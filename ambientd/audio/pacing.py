@@ -43,7 +43,13 @@ class Pacing:
         self._rate = config.device_rate
         self._clock = Clock(config.device_rate, config.block, config.channels)
         self._settings = DeviceConfig(
-            config.device, handover.fds, config.device_rate, config.block, config.channels, config.latency
+            config.device,
+            handover.fds,
+            config.device_rate,
+            config.block,
+            config.channels,
+            config.latency,
+            config.control_fd,
         )
         self._child: Child | None = None
         self._playing = False
@@ -61,7 +67,7 @@ class Pacing:
         if self._device == NULL:
             return
         if self._child is None and now >= self._due:
-            self._child = Child.spawn(MODULE, vars(self._settings), self._settings.handover_fds)
+            self._child = Child.spawn(MODULE, vars(self._settings), self._settings.fds)
             self._born = self._heard = now
         if self._child is None:
             return

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ambientd.audio.bed import Bed
-from ambientd.audio.chain import Chain, PlayerControl
+from ambientd.audio.chain import Chain
+from ambientd.audio.controls import PlayerControl
 from ambientd.audio.device import DEFAULT
 from ambientd.audio.handover import Handover
 from ambientd.audio.pacing import Pacing

@@ -29,7 +29,8 @@ class Change:
     whether heard as a step or not: another album is another music.
     heard_step: the largest step that was heard until it was over, whoever made it, as far as it was larger than those
     of the music before it (see `level_steps`): a cut is one, a swell as long as the fade is none.
-    jump: the largest step between two samples where a voice came, went or moved.
+    jump: the largest step between two samples where a voice came, went or moved. jump_around: the largest between
+    other samples of the blocks on both sides of it, which nobody but the music made.
     """
 
     slot: int
@@ -38,6 +39,7 @@ class Change:
     level_step: float = 0.0
     level_shift: float = 0.0
     jump: float = 0.0
+    jump_around: float = 0.0
     heard_step: float = 0.0
     usual_step: float = 0.0
     """Of the music before it."""
@@ -52,6 +54,7 @@ class Change:
             "jump": round(self.jump, 5),
             "level_shift_db": round(self.level_shift, 2),
             "heard_step_db": round(self.heard_step, 2),
+            "jump_around": round(self.jump_around, 5),
         }
 
 
@@ -68,6 +71,8 @@ class Watch:
         self._shifts: list[tuple[int, float]] = []
         """Of each moment of change: the block after which the level is to be compared, and what it was before."""
         self._last: Floats | None = None
+        self._within = 0.0
+        """The largest step between two samples of the newest block."""
         self._block = self._changes = self._edges = 0
         self._changed = self._edge = False
 
@@ -91,7 +96,7 @@ class Watch:
 
     def block(self, audio: Floats, gap: float, engine: Engine) -> list[Change]:
         """After each block [BLOCK, C]; gap: seconds that nothing came before it. Changes that are over now."""
-        jump, shift = self._hear(audio)
+        jump, around, shift = self._hear(audio)
         heard = self._level_steps.add(audio)
         self._made.append(engine.made)
         made = abs(sum(self._made))
@@ -101,15 +106,16 @@ class Watch:
                 change.level_step = max(change.level_step, made)
                 change.heard_step = max(change.heard_step, heard - change.usual_step)
                 change.level_shift = max(change.level_shift, shift)
-                change.jump = max(change.jump, jump)
+                change.jump, change.jump_around = max((change.jump, change.jump_around), (jump, around))
                 change.left = self._window if engine.changing else change.left - 1
         over = [change for change in self._open if change.sounding and change.left <= 0]
         self._open = [change for change in self._open if change not in over]
         return over
 
-    def _hear(self, audio: Floats) -> tuple[float, float]:
-        """Jump and level shift, where voices changed over between the last block and this one or a while ago."""
-        jump = 0.0
+    def _hear(self, audio: Floats) -> tuple[float, float, float]:
+        """Jump, jump around it and level shift, where voices changed over right before this block or a while ago."""
+        jump, before = 0.0, self._within
+        self._within = float(np.abs(np.diff(audio, axis=0)).max())
         if self._edge and self._last is not None:
             jump = float(np.abs(audio[0] - self._last).max())
         if self._changed and len(self._powers) == self._window:
@@ -118,9 +124,10 @@ class Watch:
         self._powers.append(float(np.mean(np.square(audio))))
         self._block += 1
         now = self._level()
-        due = [before for block, before in self._shifts if block <= self._block]
-        self._shifts = [(block, before) for block, before in self._shifts if block > self._block]
-        return jump, max((abs(now - before) for before in due if min(now, before) > FLOOR_DB), default=0.0)
+        due = [level for block, level in self._shifts if block <= self._block]
+        self._shifts = [(block, level) for block, level in self._shifts if block > self._block]
+        shift = max((abs(now - level) for level in due if min(now, level) > FLOOR_DB), default=0.0)
+        return jump, max(before, self._within), shift
 
     def _level(self) -> float:
         """dB of the newest blocks."""

@@ -50,8 +50,9 @@ FLAT_ALBUM = 0.2
 """An album flatter than this is noise itself, and noise no fault of its voice."""
 LOOP_ALIKE = 0.9
 """Correlation of the waveform with itself, a loop's length later. Bundled models: 0.5 at most."""
-LOOP_SECONDS, SHORTEST_LOOP, TONE = 9, 0.25, (0.01, 0.1)
-"""How much is compared; seconds from which on it is a loop. What comes again within TONE is a steady sound."""
+LOOP_SECONDS, SHORTEST_LOOP, TONE = 8, 0.25, (0.01, 0.1)
+"""How much is compared, so that a loop of half as long is told within 10 s; seconds from which on it is a loop. What
+comes again within TONE is a steady sound."""
 FROZEN_DB = 0.8
 """Deviation of a second's level in a mel band over FROZEN_SECONDS. Bundled models: 1.7 at least in 30 s; with a
 voice's slow tiers held 0.3 to 1.3."""

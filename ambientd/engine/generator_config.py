@@ -12,7 +12,7 @@ Events, JSON lines up:
     {"event": "loaded", "slot": 0, "id": "...", "seed": 7, "ticket": 3}
     {"event": "unloaded", "slot": 0, "ticket": 4}
     {"event": "changed", "slot": 0, "ticket": 3, "gap_ms": 5.1, "level_step_db": 0.7,
-        "jump": 0.02, "level_shift_db": 1.9, "heard_step_db": 0.4}                                 see change_watch
+        "jump": 0.02, "level_shift_db": 1.9, "heard_step_db": 0.4, "jump_around": 0.03}            see change_watch
     {"event": "governor", "step": "...", "state": "shed", "level": 1, "shed": ["..."]}     see governor
     {"event": "device", "name": "NVIDIA H200"}                               plays on it from now on
     {"event": "health", "slot": 0, "id": "...", "state": "silent", "at": 12.3}         see listening

@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ambientd.audio.chain import PlayerControl
+from ambientd.audio.controls import PlayerControl
 from ambientd.config import Config
 from ambientd.errors import AmbientdError, CheckpointError
 from ambientd.lifecycle.state import MOST_ATTEMPTS, BadState, State, StateFile

@@ -98,6 +98,10 @@ def default(until_output: Until, pulse: Pulse) -> float:
 
 
 FAULTS: dict[str, Fault] = {each.__name__: each for each in (killed, hung, removed, rate, elsewhere, default)}
+MOST_ELSEWHERE = {"removed": RATE // 100, "rate": RATE // 100}
+"""Frames of another device that may be heard; of any other fault none. When a sink goes, PulseAudio itself moves its
+streams to another, which is filled in the same moment: a null sink by one block, 10 ms, before anybody can know. A sink
+of hardware takes back what it has not played yet. When the default changes, nothing moves."""
 LISTENED_ELSEWHERE = (hung, removed, rate, elsewhere)
 """While these last there is another device that can be listened to, and is not asked for."""
 

@@ -9,6 +9,7 @@ and makes a click whose moment is known (`click`), which goes the recorder's way
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -33,6 +34,7 @@ load-module module-native-protocol-unix socket={folder}/native auth-anonymous=1
 load-module module-cli-protocol-unix socket={folder}/cli
 load-sample click {folder}/click.wav
 set-default-sink {sink}
+load-module module-stream-restore
 """
 ALSA = """
 </usr/share/alsa/alsa.conf>
@@ -177,6 +179,15 @@ class Pulse(Server):
         line = stack.enter_context(socket.socket(socket.AF_UNIX))
         line.connect(str(self._folder / "cli"))
         return lambda: line.sendall(f"play-sample click {SINK}\n".encode())
+
+    def held(self, seconds: float = 1.0) -> float:
+        """Seconds of sound that it and its sink hold of what plays, at most while it is looked at."""
+        due, most = time.monotonic() + seconds, 0.0
+        while time.monotonic() < due:
+            found = re.findall(r"(?:Buffer|Sink) Latency: (\d+) usec", self._control("list", "sink-inputs"))
+            most = max(most, sum(map(int, found)) / 1e6)
+            time.sleep(0.02)
+        return most
 
     def _control(self, *words: str) -> str:
         return subprocess.run(["pactl", *words], env=self.env, capture_output=True, text=True, check=True).stdout

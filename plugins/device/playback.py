@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ambientd.plugin import Follower, guard_against_moves
+from ambientd.plugin import Follower, guard_against_moves, name_stream
 
 if TYPE_CHECKING:
     from ambientd.arrays import Floats
@@ -83,6 +83,8 @@ def main() -> None:
     """Play until the input ends; any trouble with the device ends the process, and the sink makes another."""
     name, sample_rate, channels, buffer = sys.argv[1:]
     frame = 4 * int(channels)
+    if name != "default":
+        name_stream(f"sink.{name}")
     playback = Playback(int(name) if name.isdigit() else name, int(sample_rate), int(channels), float(buffer))
     if name != "default":
         guard_against_moves(lost=lambda: os._exit(1))

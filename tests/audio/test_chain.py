@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from ambientd.audio.bed import Bed
-from ambientd.audio.chain import VOLUME_SLEW, Chain, PlayerControl
+from ambientd.audio.chain import VOLUME_SLEW, Chain
+from ambientd.audio.controls import PlayerControl
 from ambientd.audio.limiter import Limiter
 from ambientd.audio.source import Source
 from ambientd.ipc.memory import Segment

@@ -9,12 +9,16 @@ import numpy as np
 import pytest
 from scipy.signal import resample_poly
 
+from ambientd.audio.controls import PlayerControl
 from ambientd.audio.device import Clock, find_device, list_devices
-from ambientd.audio.device_process import Converted, DeviceConfig
+from ambientd.audio.device_process import Converted, DeviceConfig, Gate
+from ambientd.audio.fades import PANIC_SECONDS, PanicFade
 from ambientd.audio.handover import Handover
 from ambientd.audio.limiter import Limiter
 from ambientd.audio.resampler import Resampler
 from ambientd.errors import DeviceError
+from ambientd.ipc.memory import Segment
+from ambientd.ipc.values import Values
 
 
 def test_blocks_arrive_in_order_and_the_producer_waits_for_room():
@@ -96,13 +100,39 @@ def test_devices_are_listed_and_found_by_part_of_their_name(pulse):
     assert listed.stderr == ""
 
 
+def test_panic_overtakes_the_blocks_that_wait_and_goes_back_when_released():
+    count, block, rate = len(PlayerControl), 480, 48_000
+    control = Values(Segment.create(Values.nbytes(count)), count)
+    gate, source, out = Gate(PanicFade(control, rate)), Handover(block, 1), np.empty((block, 1), np.float32)
+    gate.open(source, fade=0)
+
+    def heard(blocks):
+        parts = []
+        for _ in range(blocks):
+            source.put(np.ones((block, 1), np.float32))
+            gate.take_into(out, patience=1.0)
+            parts.append(out[:, 0].copy())
+        return np.concatenate(parts)
+
+    source.put(np.ones((block, 1), np.float32))  # one that was rendered before
+    assert (heard(3) == 1).all()
+    control[PlayerControl.PANIC] = 1.0
+    fade = heard(8)
+    frames = int(PANIC_SECONDS * rate)
+    assert (fade[frames - 1 :] == 0).all()
+    assert (np.diff(fade[:frames]) < 0).all()
+    assert np.abs(np.diff(fade, prepend=1)).max() < 2 / frames  # a raised cosine at its steepest
+    control[PlayerControl.PANIC] = 0.0
+    assert heard(8)[frames:].min() == 1
+
+
 @pytest.mark.parametrize("rate", [44_100, 32_000])
 def test_what_a_devices_own_rate_makes_of_limited_sound_is_limited_again(rate):
     angle = 2 * np.pi * 0.172 * rate / 48_000 * np.arange(24_000)
     flat = np.sin(angle) + np.sin(3 * angle) / 3  # without its third partial, which that rate has not, it is higher
     limited = Limiter(48_000, 1).process(flat[:, None].astype(np.float32))
     source = Handover(480, 1)
-    config = DeviceConfig("any", source.fds, 48_000, 480, 1, 0.1)
+    config = DeviceConfig("any", source.fds, 48_000, 480, 1, 0.1, control_fd=-1)
     converted = Converted(source, config, rate)
     converted.start()
     threading.Thread(target=lambda: [source.put(block) for block in limited.reshape(-1, 480, 1)], daemon=True).start()

@@ -38,5 +38,5 @@ def test_the_sound_comes_back_at_its_pitch_and_the_tap_never_notices(fault):
     assert row["seconds"] < 20  # the promise is 5; how soon depends on what else the machine does
     assert abs(row["pitch_percent"]) <= 0.1
     assert row["breaks"] == 0
-    assert row["elsewhere"] < 24_000  # promised is 0; until the guard sees it, the server plays some of it there
+    assert row["elsewhere"] < 4_800  # promised are 480 of a device that goes, else none
     assert row["device_rate"] == (44_100 if fault == "jack-rate" else 48_000)

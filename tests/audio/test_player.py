@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ambientd.audio.bed import Bed
-from ambientd.audio.chain import PlayerControl
+from ambientd.audio.controls import PlayerControl
 from ambientd.audio.player import MODULE, PlayerConfig, PlayerStatus
 from ambientd.audio.source import SourceState
 from ambientd.ipc.child import Child

@@ -44,6 +44,7 @@ def test_gap_level_step_and_jump_are_those_of_the_change(make_checkpoint):
     assert 4 < measured["heard_step_db"] <= 6.03  # wherever in a window it was
     assert measured["level_shift_db"] == pytest.approx(20 * np.log10(2), abs=0.1)
     assert measured["jump"] == pytest.approx(0.3)
+    assert measured["jump_around"] == pytest.approx(0.4)
     assert not feed(watch, engine, 0.1, 60, gap=1)
 
 

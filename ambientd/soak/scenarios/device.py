@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from ambientd.soak.device_faults import (
+    MOST_ELSEWHERE,
     MOST_PITCH,
     MOST_SECONDS,
     PATIENCE,
@@ -57,10 +58,11 @@ def _cycle(rig: Rig, pulse: Pulse, fault: Fault, device: str, effort: Effort) ->
     heard = again.audio[-int(COMPARED_SECONDS * RATE) :]
     off = 100 * abs(stretch(heard, delivered[-int(TAP_SECONDS * RATE) :], RATE) - 1)
     name = fault.__name__
+    astray = MOST_ELSEWHERE.get(name, 0) + RATE // 100 * (effort.patience - 1)
     measures = [
         at_most(f"sound again ({name})", round(again.seconds, 2), "s", MOST_SECONDS * effort.patience),
         at_most("pitch off", round(off, 4), "%", 100 * MOST_PITCH),
-        at_most("frames heard from another device", again.elsewhere, "", RATE // 10 * (effort.patience - 1)),
+        at_most("frames heard from another device", again.elsewhere, "", astray),
         at_most("processes that ended", after["restarts"] - before["restarts"], "", 0),
     ]
     return measures + [

@@ -98,7 +98,7 @@ def softly(rig: Rig, effort: Effort) -> list[Measure]:
 def panic(rig: Rig, effort: Effort) -> list[Measure]:
     """`effort.rounds` times, each over a player that is killed."""
     delays, loudest, released = [], 0.0, 0
-    latency = 1000 * (rig.status()["output"] or {"latency": 0.0})["latency"]
+    latency = 1000 * (rig.server.held() if rig.server else 0.0)  # more than PortAudio knows of
     for _ in range(effort.rounds):
         told = _panic(rig)
         rig.until(lambda s: s["rms"] == 0, PATIENCE)
@@ -114,7 +114,7 @@ def panic(rig: Rig, effort: Effort) -> list[Measure]:
         released += bool(np.abs(rig.since(silent)).max() > SILENCE)
     return [
         at_most("silent", round(max(delays), 1), "ms", (PANIC_MS + latency) * effort.patience),
-        at_most("of which the device's latency", round(latency, 1), "ms", float(round(latency, 1))),
+        at_most("of which what the sound server holds", round(latency, 1), "ms", float(round(latency, 1))),
         at_most("amplitude until it is released", loudest, "", SILENCE),
         happened("plays again when it is released", released, effort.rounds),
     ]
