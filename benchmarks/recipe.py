@@ -20,7 +20,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -37,6 +37,7 @@ from ambientd_plugins.training.dataset import RESET_SECONDS
 from ambientd_plugins.training.fast import FastSampleMLP, FastSampleRNN
 from ambientd_plugins.training.trainer import EMA_DECAY, Recipe, Trainer
 
+DECAY = 0.1
 NOISE = 1.0
 """Standard deviation, in levels."""
 
@@ -48,6 +49,23 @@ class ResidualMLP(FastSampleMLP):
         x = F.relu(conditioning + self.heard(tokens))
         logits: Tensor = self.output(x + F.relu(self.hidden(x)))
         return logits
+
+
+class DroppingMLP(FastSampleMLP):
+    """While it learns, each of its numbers is left out with a chance of `dropped` (Srivastava et al. 2014)."""
+
+    dropped: ClassVar[float] = 0.1
+
+    def forward(self, tokens: Tensor, conditioning: Tensor) -> Tensor:
+        x = F.dropout(F.relu(conditioning + self.heard(tokens)), self.dropped, self.training)
+        logits: Tensor = self.output(F.dropout(F.relu(self.hidden(x)), self.dropped, self.training))
+        return logits
+
+
+class OftenDroppingMLP(DroppingMLP):
+    """More often."""
+
+    dropped = 0.25
 
 
 class Scan(Function):
@@ -118,6 +136,18 @@ class Noisy(FastSampleRNN):
         return super().without_prior(tokens, state, forecasts)
 
 
+class Dropping(FastSampleRNN):
+    """With dropout in the sample tier."""
+
+    sample_type = DroppingMLP
+
+
+class OftenDropping(FastSampleRNN):
+    """With more of it."""
+
+    sample_type = OftenDroppingMLP
+
+
 class ResidualTrainer(Trainer):
     """Of `Residual`."""
 
@@ -134,6 +164,29 @@ class NoisyTrainer(Trainer):
     """Of `Noisy`, which is a plain SampleRNN once it has learnt."""
 
     fast_type = Noisy
+
+
+class DroppingTrainer(Trainer):
+    """Of `Dropping`, which is a plain SampleRNN once it has learnt."""
+
+    fast_type = Dropping
+
+
+class OftenDroppingTrainer(Trainer):
+    """Of `OftenDropping`."""
+
+    fast_type = OftenDropping
+
+
+class DecayingTrainer(Trainer):
+    """Weights shrink by DECAY times the learning rate a step (Loshchilov and Hutter 2019)."""
+
+    def _make_optimiser(self) -> torch.optim.Optimizer:
+        groups = [
+            {name: group[name] for name in ("params", "share")} for group in super()._make_optimiser().param_groups
+        ]
+        rate, betas = self.recipe.learning_rate, (0.9, 0.99)
+        return torch.optim.AdamW(groups, rate, betas, weight_decay=DECAY, foreach=True)
 
 
 @dataclass(frozen=True)
@@ -164,6 +217,9 @@ VARIANTS = {
     "n_rnn-1": Variant("one GRU layer a tier", n_rnn=1),
     "no-carry": Variant("state begun anew every sequence", resets=(0.0, 0.0)),
     "no-ema": Variant("the last weights, not averaged", ema=0.0),
+    "dropout": Variant("a tenth of the sample tier left out", trainer=DroppingTrainer),
+    "dropout-more": Variant("a quarter of it left out", trainer=OftenDroppingTrainer),
+    "decay": Variant("weights that decay", trainer=DecayingTrainer),
     "noise": Variant("what it hears off by a level", trainer=NoisyTrainer),
     "n_rnn-3": Variant("three GRU layers a tier", n_rnn=3),
 }
