@@ -6,7 +6,6 @@ player may die, hang or be killed at any time; they are started again, and the m
 
 from __future__ import annotations
 
-import logging
 import os
 import selectors
 import signal
@@ -18,32 +17,29 @@ from typing import Any
 
 from ambientd import __version__, loudness_desk
 from ambientd.audio.controls import PlayerControl
-from ambientd.audio.device import DEFAULT, NULL
-from ambientd.audio.player import MODULE as PLAYER
-from ambientd.audio.player import PlayerConfig, PlayerStatus
+from ambientd.audio.player import PlayerStatus
+from ambientd.child_events import generator_said, player_said
+from ambientd.children import make_generator, make_player
 from ambientd.config import Osc
 from ambientd.control.osc import OscServer
 from ambientd.control.osc_commands import commands
 from ambientd.control.osc_methods import AddressSpace
-from ambientd.engine.generator_config import MODULE as GENERATOR
-from ambientd.engine.generator_config import GeneratorConfig, GeneratorStatus, MashupState, SlotConfig
-from ambientd.engine.journal_files import new_log
+from ambientd.daemon_info import info
 from ambientd.errors import AmbientdError, UsageError
 from ambientd.event_log import EventLog, log_folder
 from ambientd.gpu_policy import GpuPolicy
 from ambientd.health import Medic
-from ambientd.ipc.child import Child, Message
+from ambientd.ipc.child import Message
 from ambientd.ipc.runtime import status_socket_path
 from ambientd.ipc.transport import Transport
 from ambientd.lifecycle.ending import Terminal, end_for_sure, stop_all
 from ambientd.lifecycle.keeper import StateKeeper
-from ambientd.lifecycle.reconfigure import SEED_STRIDE, check_sinks, reload
+from ambientd.lifecycle.reconfigure import check_sinks, reload
 from ambientd.lifecycle.restore import last_state, restore, slots_to_begin_with, snapshot
 from ambientd.lifecycle.source import Source
 from ambientd.lifecycle.state import StateFile
 from ambientd.live_slots import LiveSlots, Tell
 from ambientd.mashup_desk import MashupDesk
-from ambientd.mashup_record import LiveState
 from ambientd.midi_room import MidiRoom
 from ambientd.parameters import SLOT_PARAMETERS, VOLUME, Parameter, ParameterTable, builtin_parameters
 from ambientd.plugin import Sink
@@ -71,11 +67,12 @@ class Daemon:
     def __init__(self, source: Source, say: Callable[[str], None], resume: bool = False) -> None:
         """source: of the configuration, which `ambientd reload` reads again. resume: begin at the last state."""
         config = source.load()
-        self.config, self.source, self._print = config, source, say
+        self.config, self.source, self.print = config, source, say
+        """print: a line for people alone; say: for the log as well."""
         self.fingerprint = source.fingerprint(config)
         folder = (config.log.folder or log_folder()) if config.log.enabled else None
         self.log = EventLog(folder and folder.expanduser(), config.log.limit_mb << 20, say)
-        self._say = say = self.log.saying("daemon", say)
+        self.say = say = self.log.saying("daemon", say)
         self.plugins = Plugins.discover()
         self.socket = StatusSocket(status_socket_path(), {"status": lambda _: self.status(), "reload": self.reload})
         states = StateFile()
@@ -91,7 +88,7 @@ class Daemon:
         self.sink_configs = check_sinks(self.plugins, config, "the configuration")
         self.sink_rate = 0
         """Hz; 0 until the sinks have started."""
-        self._started = time.monotonic()
+        self.started = time.monotonic()
         self._rest_at: float | None = None
         self._selector = selectors.DefaultSelector()
         self._manager = ServiceManager()
@@ -107,8 +104,8 @@ class Daemon:
         self.day_parts = DayParts(config.dayparts.expanduser(), self.presets, say) if config.dayparts else None
         self.osc = OscServer(config.osc, self) if config.osc.enabled else None
         self.midi = self._make_midi()
-        self.player = self._make_player()
-        self.generator = self._make_generator()
+        self.player = make_player(self)
+        self.generator = make_generator(self)
         self.reloader = self.mashups.reloader(user_folder()) if config.reload else None
         self.sinks: list[SinkThread] = []
         if state:
@@ -141,9 +138,9 @@ class Daemon:
         if self.osc:
             self.osc.turn()
         for event in self.player.events():
-            self._player_said(event)
+            player_said(self, event)
         for event in self.generator.events():
-            self._generator_said(event)
+            generator_said(self, event)
         self.midi.turn()
         self._manager.delivered(self.shared.player[PlayerStatus.FRAMES])
         if self.output:  # there is something to be remembered once it is heard
@@ -161,66 +158,23 @@ class Daemon:
 
     def info(self) -> dict[str, Any]:
         """Everything about the running daemon, JSON-serialisable; also what most of `ambientd status` shows."""
-        status, made = self.shared.player, self.shared.generator
-        return {
-            "version": __version__,
-            "uptime_seconds": round(time.monotonic() - self._started, 1),
-            "processes": [
-                {"role": "supervisor", "pid": os.getpid(), "state": "running", "restarts": 0, "faults": []},
-                *(self._process(role) for role in self._roles()),
-            ],
-            "slots": [
-                {
-                    "slot": s.number,
-                    "id": s.id,
-                    "title": s.card.album.title,
-                    "seed": s.seed,
-                    "state": s.state,
-                    "temperature_range": list(s.card.temperature_range or (s.card.temperature,) * 2),
-                    **s.change,
-                    "health": self.medic.info(s.number),
-                }
-                for s in self.slots
-            ],
-            "loading": self.slots.loading,
-            "refused": list(self.slots.refused),
-            "mashup": self.mashups.selected,
-            "plugins": self.mashups.rows(),
-            "preset": self.presets.info(),
-            "day_parts": self.day_parts.info() if self.day_parts else None,
-            "playing": self.shared.control[PlayerControl.PLAYING] > 0,
-            "panic": self.shared.control[PlayerControl.PANIC] > 0,
-            "output": self.output,
-            "sample_rate": self.sample_rate,
-            "device": self.gpu.playing or "cpu",
-            "margin": round(made[GeneratorStatus.MARGIN], 3),
-            "governor": {"level": len(self.shed), "shed": self.shed},
-            "memory_bytes": int(made[GeneratorStatus.MEMORY_BYTES]),
-            "ring_seconds": round((self.shared.ring.written - self.shared.ring.read) / self.sample_rate, 3),
-            "restarts": sum(role.restarts for role in self._roles()),
-            "faults": list(self.log.faults),
-            "log": self.log.info(),
-            "underruns": int(self.shared.counted(PlayerStatus.RING_UNDERRUNS)),
-            "device_underflows": int(self.shared.counted(PlayerStatus.UNDERFLOWS)),
-            "late_blocks": int(self.shared.counted(PlayerStatus.LATE)),
-            "bed_seconds": round(self.shared.counted(PlayerStatus.BED_SECONDS), 2),
-            "rms": round(status[PlayerStatus.RMS], 5),
-            "loudness": loudness_desk.info(self.shared.control, status),
-            "osc": self.osc.info() if self.osc else None,
-            "midi": self.midi.info(),
-            "sinks": [{"name": s.name, "state": s.state, "lost_frames": s.lost} for s in self.sinks],
-        }
+        return info(self)
 
     def status(self) -> dict[str, Any]:
         """`info` and every parameter, for whoever asks on this machine: no datagram holds so much."""
         return self.info() | {"parameters": self.parameters.describe()}
+
+    @property
+    def roles(self) -> tuple[Supervised, ...]:
+        """The children that there are."""
+        return (self.generator, self.player, *([self.midi.supervised] if self.midi.running else []))
 
     # What `ambientd reload` may change; see lifecycle.reconfigure.
 
     def reload(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Read the configuration again, or another file. Raises AmbientdError, with nothing changed."""
         path = request.get("config")
-        return reload(self, self.source.at(Path(path)) if isinstance(path, str) else self.source, self._say)
+        return reload(self, self.source.at(Path(path)) if isinstance(path, str) else self.source, self.say)
 
     def change_osc(self, config: Osc) -> None:
         """Another server in place of the present one. Raises DaemonError, with none left, for a port that is taken."""
@@ -252,7 +206,7 @@ class Daemon:
         return self.plugins.sink(name)(section, self.sink_rate, self.config.audio.channels)
 
     def _sink_thread(self, name: str, make: Callable[[], Sink]) -> SinkThread:
-        return SinkThread(name, make, self.shared.tap_reader(), self.log.saying(f"sink.{name}", self._print))
+        return SinkThread(name, make, self.shared.tap_reader(), self.log.saying(f"sink.{name}", self.print))
 
     def play(self, fade: float | None = None) -> None:
         """Fade in over `fade` seconds."""
@@ -365,98 +319,14 @@ class Daemon:
             perform=space.perform,
             transport=Transport(self.shared.transport_segment),
             selector=self._selector,
-            say=self._say,
+            say=self.say,
         )
-
-    def _make_player(self) -> Supervised:
-        status = self.shared.player
-        return Supervised(
-            "player",
-            self._spawn_player,
-            progress=lambda: status[PlayerStatus.FRAMES],
-            busy=lambda: True,
-            grace=15.0,
-            patience=1.2,
-            report=self._print,
-            changed=self._process_changed,
-        )
-
-    def _make_generator(self) -> Supervised:
-        return Supervised(
-            "generator",
-            self._spawn_generator,
-            progress=lambda: self.shared.ring.written,
-            busy=lambda: self.shared.ring.free > self.shared.ring_frames // 2,
-            grace=180.0,  # the very first start compiles the kernels
-            patience=3.0,
-            report=self._print,
-            changed=self._process_changed,
-            lost=self._generator_lost,
-        )
-
-    def _spawn_player(self) -> Child:
-        self.shared.next_player()
-        audio = self.config.audio
-        device = NULL if audio.output == "null" else str(audio.device if audio.device is not None else DEFAULT)
-        config = PlayerConfig(
-            ring_fd=self.shared.ring_segment.fd,
-            ring_frames=self.shared.ring_frames,
-            resume_frames=int(0.7 * self.shared.ring_frames),
-            bed_fd=self.shared.bed_segment.fd,
-            bed_frames=self.shared.bed_frames,
-            tap_fd=self.shared.tap_segment.fd,
-            tap_frames=self.shared.tap_frames,
-            control_fd=self.shared.control_segment.fd,
-            status_fd=self.shared.player_segment.fd,
-            source_rate=self.sample_rate,
-            channels=audio.channels,
-            device=device,
-            device_rate=audio.sample_rate,
-            block=self.shared.block,
-            latency=self.shared.latency.device,
-            fade_to_bed=self.shared.latency.fade_to_bed,
-        )
-        return Child.spawn(PLAYER, config.to_json(), config.fds)
-
-    def _spawn_generator(self) -> Child:
-        self.slots.restarted()
-        self.medic.restarted()
-        mashup = self.mashups.for_new_generator(self.shared.generator)
-        config = GeneratorConfig(
-            # Another seed each time, or a restart would play the same minutes again.
-            slots=[
-                SlotConfig(slot.number - 1, slot.id, str(slot.path), slot.seed + SEED_STRIDE * self.generator.restarts)
-                for slot in self.slots
-            ],
-            max_slots=self.config.max_slots,
-            sample_rate=self.sample_rate,
-            channels=self.config.audio.channels,
-            mashup=mashup,
-            mashup_options=self.mashups.options_of(mashup),
-            ring_fd=self.shared.ring_segment.fd,
-            ring_frames=self.shared.ring_frames,
-            values_fd=self.shared.parameter_segment.fd,
-            cells={p.id: self.parameters.index(p.id) for p in self.parameters},
-            status_fd=self.shared.generator_segment.fd,
-            precision=self.config.engine.precision,
-            device=self.gpu.device,
-            fallback=self.config.engine.fallback,
-            memory_limit_mb=self.gpu.memory_limit_mb,
-            level_voices=self.config.engine.level_voices,
-            fade=self.config.loading.fade,
-            listen=self.config.health.enabled,
-            plugin_files=self.plugins.files,
-            log_folder=str(new_log()) if self.config.replay.enabled else "",
-            log_limit_mb=self.config.replay.limit_mb,
-            transport_fd=self.shared.transport_segment.fd,
-        )
-        return Child.spawn(GENERATOR, config.to_json(), config.fds)
 
     def _start_osc(self, osc: OscServer) -> None:
         self._selector.register(osc, selectors.EVENT_READ, osc.handle_ready)
         osc.advertise()
 
-    def _start_sinks(self, sample_rate: int) -> None:
+    def start_sinks(self, sample_rate: int) -> None:
         """Once the player has said which rate the output really has."""
         stop_all(self.sinks)
         self.sink_rate = sample_rate
@@ -465,88 +335,16 @@ class Daemon:
         ]
 
     def _announce(self) -> None:
-        self._say(f"ambientd {__version__}")
+        self.say(f"ambientd {__version__}")
         for slot in self.slots:
             album = slot.card.album
-            self._say(f"  slot {slot.number}   {slot.id}: {album.title}, {album.artist} ({album.licence})")
-        self._say(f"  mashup   {self.mashups.selected}")
+            self.say(f"  slot {slot.number}   {slot.id}: {album.title}, {album.artist} ({album.licence})")
+        self.say(f"  mashup   {self.mashups.selected}")
         if self.osc:
             query = f", described at http://{self.osc.host}:{self.osc.query.port}" if self.osc.query else ""
-            self._say(f"  osc      {self.osc.host}:{self.osc.port}{query}")
+            self.say(f"  osc      {self.osc.host}:{self.osc.port}{query}")
         if self.config.midi.controllers:
-            self._say(f"  midi     {', '.join(self.config.midi.controllers)}")
-
-    # What the children say
-
-    def _process_changed(self, process: Supervised, fault: str) -> None:
-        level = logging.WARNING if fault else logging.INFO
-        self.log.event(process.role, process.state.value, level, why=fault, restarts=process.restarts, pid=process.pid)
-
-    def _write_event(self, who: str, event: Message) -> None:
-        """What a child said, as it said it; a `state` of its own names the event best."""
-        kind, failed = event["event"], event["event"] == "failed" or event.get("state") in ("shed", "exhausted")
-        facts = {key: value for key, value in event.items() if key not in ("event", "state")}
-        state = f"{kind}-{event['state']}" if "state" in event else kind
-        self.log.event(who, state, logging.WARNING if failed else logging.INFO, **facts)
-
-    def _player_said(self, event: Message) -> None:
-        self._write_event("player", event)
-        if event["event"] == "failed":
-            self._print(f"player: {event['what']}. {event['remedy']}")
-            return
-        if event["event"] == "started":
-            self.player.ready()
-        self.output = {k: v for k, v in event.items() if k != "event"}
-        if event["notice"]:
-            self._say(f"{event['notice']} Playing to a clock until the device is there; sinks and OSC work.")
-        else:
-            self._say(f"  output   {event['output']}, {event['device_rate'] or event['sample_rate']} Hz")
-        if event["sample_rate"] != self.sink_rate:
-            self._start_sinks(event["sample_rate"])
-
-    def _generator_said(self, event: Message) -> None:
-        kind = event["event"]
-        self._write_event("generator", event)
-        self.slots.said(event)
-        if kind == "ready":
-            self.generator.ready()
-            self.shed = []
-        elif kind == "failed":
-            self._print(f"generator: {event['what']}. {event['remedy']}".rstrip(". ") + ".")
-        elif kind == "governor":
-            self.shed = event["shed"]
-            if event["state"] == "shed":
-                self._print(f"too slow for everything, so {event['step']} rests for now")
-            elif event["state"] == "restored":
-                self._print(f"{event['step']} is back")
-            elif event["state"] == "exhausted":
-                self._print("this machine is too slow even for the rest; the bed helps out. Play smaller models")
-        elif kind == "device":
-            self.gpu.said(event)
-        elif kind == "health":
-            self.medic.heard(event)
-        elif kind == "notice":
-            self._print(f"generator: {event['what']}")
-        elif kind == "mashup":
-            self.mashups.heard(event["name"], LiveState(MashupState(event["state"]), event["reason"]))
-
-    def _generator_lost(self, returncode: int | None) -> None:
-        for event in self.generator.events():
-            self._generator_said(event)
-        self.gpu.lost()
-        self.mashups.generator_lost(returncode, self.shared.generator)
-
-    def _roles(self) -> tuple[Supervised, ...]:
-        return (self.generator, self.player, *([self.midi.supervised] if self.midi.running else []))
-
-    def _process(self, supervised: Supervised) -> dict[str, Any]:
-        return {
-            "role": supervised.role,
-            "pid": supervised.pid,
-            "state": supervised.state.value,
-            "restarts": supervised.restarts,
-            "faults": list(supervised.faults),
-        }
+            self.say(f"  midi     {', '.join(self.config.midi.controllers)}")
 
     # Stopping
 
@@ -573,7 +371,7 @@ class Daemon:
             return
         end_for_sure()
         self.keeper.end()
-        self._say("fading out")
+        self.say("fading out")
         self._manager.stopping()
         self._fade_to(0, STOP_FADE_SECONDS)
         self._rest_at = now + STOP_FADE_SECONDS + self.shared.latency.device + 2 * TICK_SECONDS
@@ -582,7 +380,7 @@ class Daemon:
         try:
             self.reload({})
         except AmbientdError as error:
-            self._say(f"reload refused: {error}")
+            self.say(f"reload refused: {error}")
 
     def _rested(self) -> bool:
         assert self._rest_at is not None

@@ -3,7 +3,8 @@
 Beside the slots there is one spare place: who leaves a slot moves there and plays on as before, while its level and
 its votes pass to whoever is there afterwards. Gains pass at equal power, since voices do not know of each other's
 phases, and where one voice is louder than the other they are turned down on the way, so that the level goes evenly from
-the one to the other: else the end of a loud voice's fade is a fall. Votes and conditioning pass evenly, each pair of
+the one to the other: else the end of a loud voice's fade is a fall. A fade that would be steep all the same, because
+one voice is so much louder or the one that comes falls silent, takes longer. Votes and conditioning pass evenly, each pair of
 voices as it was or as it is to be, so that strangers never meet. Voices that are to hear another one from now on,
 because the one that led has gone or a new one leads, first let go of what was heard; then they turn round, and their
 votes come in as slowly.
@@ -25,6 +26,11 @@ PAIRS = ("logits", "conditioning", "morph")
 RISE, FALL = 1 / 32, 1 / 8
 """How much a block counts in how loud a voice is. Gains must not answer every note, but a pause in what comes in would
 lay bare the end of what goes."""
+STEEPEST, LONG = 25.0, 1.0
+"""dB a second (2.5 in 100 ms) that a change may make of the level, where it was given LONG seconds or more: who asks
+for less wants it quick."""
+PATIENCE = 6
+"""A fade waits by halving its step, so often at most: it goes on in any case."""
 FLOOR = 1e-6
 """Mean square. Softer is silence, and what comes out of it or goes comes from there."""
 
@@ -89,8 +95,10 @@ def clear(mix: Mix, place: int) -> None:
 class Crossfade:
     """The mix over all places: the slots, and behind them the spare one."""
 
-    def __init__(self, slots: int, channels: int) -> None:
+    def __init__(self, slots: int, channels: int, sample_rate: int) -> None:
         self.spare = slots
+        self._seconds = BLOCK / sample_rate
+        """Of a block."""
         self.mix = Mix.solo(slots + 1, channels)
         """What was played last."""
         self._was = Mix.solo(slots + 1, channels)
@@ -126,9 +134,15 @@ class Crossfade:
         """
         mix, was, spare = self.mix, self._was, self.spare
         played, share = mix.gains.copy(), self._share
-        if share == 0:
-            self._powers[:] = powers
-        turns = self._advance()
+        goal = np.zeros_like(played)
+        goal[:spare] = target.gains
+        before, turns = goal, False
+        if share < 1:
+            if share == 0:
+                self._powers[:] = powers
+            before = self._gains(goal, share)
+            self._powers += np.where(powers > self._powers, RISE, FALL) * (powers - self._powers)
+            turns = self._advance(before, goal, powers)
         for name in mix.__dataclass_fields__:
             array: NDArray[Any] = getattr(mix, name)
             if name in PAIRS:
@@ -136,7 +150,7 @@ class Crossfade:
                 array[..., :spare, spare] = 0
             else:
                 array[:spare] = getattr(target, name)
-        mix.gains[spare] = 0
+        mix.gains[:] = goal
         if not self.over:
             self._keep_listeners()
             for name in PAIRS:
@@ -144,28 +158,28 @@ class Crossfade:
                 array[..., :spare, :] += np.float32(1 - self._share) * (getattr(was, name) - array)[..., :spare, :]
         self.made = 0.0
         if share < 1:
-            self._fade(played if turns else None, share, powers)
+            mix.gains[:] = self._gains(goal, self._share)
+            self.made = _step(played if turns else before, mix.gains, powers)
 
-    def _advance(self) -> bool:
-        """Whether voices that were held turn round now."""
-        self._share = min(1.0, self._share + self._step)
+    def _advance(self, before: Floats, goal: Floats, powers: Doubles) -> bool:
+        """The next block's share; whether voices that were held turn round now.
+
+        before: the gains that the last block would have had, were they to go to `goal`.
+        """
+        step = self._step
+        if step <= self._seconds / LONG:
+            for _ in range(PATIENCE):
+                made = _step(before, self._gains(goal, min(1.0, self._share + step)), powers)
+                if abs(made) <= STEEPEST * self._seconds:
+                    break
+                step /= 2
+        self._share = min(1.0, self._share + step)
         if not self.over or not self._held:
             return False
         self._was.assign(self.mix)
         self._was.gains[self.spare] = 0
         self._share, self._held, self._turned = self._step, False, True
         return True
-
-    def _fade(self, played: Floats | None, share: float, powers: Doubles) -> None:
-        """From gains that are the target's, make the next block's.
-
-        played: the last block's, where they belong to another fade; else it had `share` of this one.
-        """
-        target = self.mix.gains.copy()
-        before = self._gains(target, share) if played is None else played
-        self._powers += np.where(powers > self._powers, RISE, FALL) * (powers - self._powers)
-        self.mix.gains[:] = self._gains(target, self._share)
-        self.made = _step(before, self.mix.gains, powers)
 
     def cut(self, gone: NDArray[np.bool_], powers: Doubles) -> None:
         """Some places, [V + 1], are left within the next block."""

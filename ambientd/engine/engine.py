@@ -70,7 +70,7 @@ class Engine:
         self.sample_rate = sample_rate
         self._slots = slots
         self._bank: Players = Bank(slots + 1, channels, cores)
-        self._crossfade = Crossfade(slots, channels)
+        self._crossfade = Crossfade(slots, channels, sample_rate)
         self._guidance = Guidance(slots + 1)
         self._morphing = Morphing(builder, sample_rate)
         self._own_powers = np.zeros(slots + 1)

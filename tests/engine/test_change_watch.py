@@ -61,7 +61,7 @@ def test_silence_makes_no_steps(make_checkpoint):
 
 
 def test_a_level_step_is_what_the_change_itself_makes(make_checkpoint):
-    """A swap of loud for soft, by gains of 26 dB: 100 ms long it is a step, a second long it is none."""
+    """A swap of loud for soft, by gains of 26 dB: 100 ms long it is a step. A second is too short for it, so it takes longer."""
     noise = np.random.default_rng(0).integers(64, 192, 4096, np.uint8)
     found = []
     for fade in (0.1, 1.0):
@@ -69,7 +69,7 @@ def test_a_level_step_is_what_the_change_itself_makes(make_checkpoint):
         engine.place(0, open_voice(make_checkpoint(), 0, heard=noise))
         mix, out, over = Mix.solo(1, 1), np.zeros((BLOCK, 1), np.float32), []
         mix.gains[:] = 1
-        for block in range(120):
+        for block in range(300):
             if block == 20:
                 engine.place(0, open_voice(make_checkpoint(), 1, heard=noise), fade)
                 watch.begin(watch.order(0, None))
@@ -79,7 +79,7 @@ def test_a_level_step_is_what_the_change_itself_makes(make_checkpoint):
             over += watch.block(out, 0.0, engine)
         found.append(over[0].level_step)
     assert found[0] > 15
-    assert found[1] < found[0] / 4
+    assert found[1] < 3
 
 
 def steps(levels):
