@@ -4,10 +4,10 @@ Beside the slots there is one spare place: who leaves a slot moves there and pla
 its votes pass to whoever is there afterwards. Gains pass at equal power, since voices do not know of each other's
 phases, and where one voice is louder than the other they are turned down on the way, so that the level goes evenly from
 the one to the other: else the end of a loud voice's fade is a fall. A fade that would be steep all the same, because
-one voice is so much louder or the one that comes falls silent, takes longer. Votes and conditioning pass evenly, each pair of
-voices as it was or as it is to be, so that strangers never meet. Voices that are to hear another one from now on,
-because the one that led has gone or a new one leads, first let go of what was heard; then they turn round, and their
-votes come in as slowly.
+one voice is so much louder or the one that comes falls silent, takes longer. Votes and conditioning pass evenly, each
+pair of voices as it was or as it is to be, so that strangers never meet. Voices that are to hear another one from now
+on, because the one that led has gone or a new one leads, first let go of what was heard; then they turn round, and
+their votes come in as slowly.
 """
 
 from __future__ import annotations

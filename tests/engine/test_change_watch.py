@@ -61,7 +61,7 @@ def test_silence_makes_no_steps(make_checkpoint):
 
 
 def test_a_level_step_is_what_the_change_itself_makes(make_checkpoint):
-    """A swap of loud for soft, by gains of 26 dB: 100 ms long it is a step. A second is too short for it, so it takes longer."""
+    """A swap of loud for soft, by gains of 26 dB: 100 ms long it is a step; a second is not enough, and prolonged."""
     noise = np.random.default_rng(0).integers(64, 192, 4096, np.uint8)
     found = []
     for fade in (0.1, 1.0):
