@@ -112,7 +112,8 @@ class Loading(StrictModel):
     prime: Literal["own", "now"] = "own"
     """What a voice hears before it plays: a piece of its own album, or the last seconds of what is sounding now."""
     fade: float = Field(2.0, ge=0, le=60)
-    """Seconds in which one voice leaves and the other comes; meanwhile both are computed, if the machine can."""
+    """Seconds in which one voice leaves and the other comes; meanwhile both are computed, if the machine can. From 1 on
+    it takes longer where the level would otherwise move by more than 2.5 dB in 100 ms."""
 
 
 class Osc(StrictModel):

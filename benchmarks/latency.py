@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 from hearing import gaps, level, onsets
-from osc_flood import Daemon, message
+from osc_flood import START_PATIENCE, Daemon, message
 
 from ambientd.soak.recording import Recording
 from ambientd.soak.sound_servers import Jack, Pulse, Server
@@ -73,10 +73,9 @@ def start(server: Server, latency: str, folder: Path, sets: list[str]) -> Daemon
     models.mkdir(parents=True)
     write_tone(models / "tone.safetensors")
     (folder / "cc.toml").write_text(CONTROLLER)
-    homes = {f"XDG_{kind}_HOME": str(folder / kind.lower()) for kind in ("DATA", "CONFIG")}
     words = ["audio.output=device", f"audio.device={server.device}", f"latency={latency}", "midi.api=jack"]
     words += ['slots=[{model="tone"}]', f'midi.controllers=["{folder / "cc.toml"}"]']
-    return Daemon(folder, words + sets, os.environ | server.env | homes)
+    return Daemon(folder, words + sets, server.env)
 
 
 def sender(knob: str, port: int, stack: ExitStack) -> Send:
@@ -162,17 +161,17 @@ def measure(output: str, latency: str, knobs: list[str], steps: int, sets: list[
             server.env |= stack.enter_context(Jack(folder, output)).env
         os.environ.update({key: value for key, value in server.env.items() if key.startswith("JACK")})
         daemon = start(server, latency, folder, sets)
-        stack.callback(daemon.stop)
-        started = daemon.until(lambda status: bool(status["osc"]))
+        stack.callback(daemon.end, 30)
+        started = daemon.until(lambda status: bool(status["osc"]), START_PATIENCE)
         sends = {knob: sender(knob, started["osc"]["port"], stack) for knob in ["cc", *knobs] if knob in knobs}
-        daemon.until(settled if "cc" in knobs else lambda s: settled(s | {"midi": {"ports": True}}))
+        daemon.until(settled if "cc" in knobs else lambda s: settled(s | {"midi": {"ports": True}}), START_PATIENCE)
         for knob, send in sends.items():
             recording = Recording(server)
             recording.until_heard()
             send(HIGH)
-            before, dropped = daemon.status(), server.dropped
+            before, dropped = daemon.until(bool), server.dropped
             found, silent = delays(turn(send, steps, STEP_SECONDS[latency]), recording)
-            after = daemon.status()
+            after = daemon.until(bool)
             send(HIGH)
             counted = {counter: round(after[counter] - before[counter], 2) for counter in COUNTERS}
             row = {"output": output, "latency": latency, "knob": knob, "steps": steps, "lost": steps - len(found)}

@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -27,8 +27,12 @@ from typing import Any
 from pythonosc.osc_message import OscMessage
 from pythonosc.osc_message_builder import OscMessageBuilder
 
+from ambientd.soak.running import Running, process
+
 STEP_SECONDS = 0.004
 GARBAGE_PER_STEP = 20
+START_PATIENCE = 240.0
+"""Seconds. The very first start compiles the kernels."""
 KNOB = "/ambientd/slot/1/pan/value"
 MOST_GROWTH_MB, MOST_LOG_KB, MOST_P95_MS = 16.0, 16.0, 200.0
 
@@ -58,30 +62,13 @@ def garbage() -> list[bytes]:
     return kinds
 
 
-class Daemon:
-    """`ambientd run` to the clock, with a runtime folder and a log of its own."""
+class Daemon(Running):
+    """To the clock, unless `sets` say otherwise. log: what it prints."""
 
-    def __init__(self, folder: Path, sets: list[str], environment: Mapping[str, str] = os.environ) -> None:
+    def __init__(self, folder: Path, sets: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
         self.log = folder / "log"
-        self._environment = {**environment, "XDG_RUNTIME_DIR": str(folder)}
-        words = ["audio.output=null", "osc.port=0", "osc.query_port=0", "osc.advertise=false", *sets]
         with self.log.open("wb") as log:
-            command = [sys.executable, "-m", "ambientd", "run", "--set", *words]
-            self.process = subprocess.Popen(command, env=self._environment, stderr=log)
-
-    def status(self) -> dict[str, Any]:
-        command = [sys.executable, "-m", "ambientd", "status", "--json"]
-        done = subprocess.run(command, env=self._environment, capture_output=True, text=True)
-        return dict(json.loads(done.stdout)) if done.returncode == 0 else {}
-
-    def until(self, condition: Callable[[dict[str, Any]], bool], seconds: float = 240) -> dict[str, Any]:
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline and self.process.poll() is None:
-            status = self.status()
-            if status and condition(status):
-                return status
-            time.sleep(0.2)
-        sys.exit(f"the daemon did not come to play: {self.log.read_text()[-500:]}")
+            super().__init__(folder, ["audio.output=null", *sets], environment, log)
 
     def memory(self, status: dict[str, Any]) -> dict[str, float]:
         """Megabytes in memory, by role."""
@@ -89,14 +76,9 @@ class Daemon:
         asked = {role: ["ps", "-o", "rss=", "-p", pid] for role, pid in pids.items()}
         return {role: int(subprocess.check_output(ask)) / 1024 for role, ask in asked.items()}
 
-    def stop(self) -> None:
-        self.process.terminate()
-        self.process.wait(30)
-
 
 def plays(status: dict[str, Any]) -> bool:
-    generator = next(row for row in status["processes"] if row["role"] == "generator")
-    return bool(generator["state"] == "running" and status["ring_seconds"] > 0.05)
+    return bool(process(status, "generator")["state"] == "running" and status["ring_seconds"] > 0.05)
 
 
 def flood(port: int, seconds: float) -> tuple[list[float], int]:
@@ -129,15 +111,15 @@ def measure(seconds: float, sets: list[str]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         daemon = Daemon(Path(folder), sets)
         try:
-            before = daemon.until(plays)
+            before = daemon.until(plays, START_PATIENCE)
             flood(before["osc"]["port"], min(1.0, seconds))  # so that what is made once is made
             memory, log = daemon.memory(before), daemon.log.stat().st_size
             latencies, asked = flood(before["osc"]["port"], seconds)
-            after = daemon.status()
+            after = daemon.until(bool)
             grown = {role: mb - memory[role] for role, mb in daemon.memory(after).items()}
             log = daemon.log.stat().st_size - log
         finally:
-            daemon.stop()
+            daemon.end(30)
     ordered = sorted(latencies)
     counters = ("handled", "malformed", "dropped", "rejected")
     return {
