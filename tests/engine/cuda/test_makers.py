@@ -51,8 +51,8 @@ def test_teacher_forced_draws_are_the_references(architecture, make_bank):
 def test_a_free_running_voice_is_the_references(architecture, make_bank):
     checkpoint = random_checkpoint(architecture, seed=3)
     bank, reference = make_bank(checkpoint), ReferenceVoice(network_of(checkpoint), seed=0)
-    tokens, _ = free_run(bank, [Mix.solo(1, 1)] * 5)
-    for _ in range(5):
+    tokens, _ = free_run(bank, [Mix.solo(1, 1)] * 8)
+    for _ in range(8):
         bank.ramp.advance(Mix.solo(1, 1))
         render_block([reference], bank.ramp)
     assert tokens[0].tolist() == reference.tokens[-tokens.shape[1] :]
@@ -108,10 +108,10 @@ def test_voices_of_different_shapes_play_side_by_side(make_bank):
     mix = Mix.solo(3, 1)
     mix.gains[:] = 1
     mix.history[1], mix.logits[0, :2] = 0, (1, 2)
-    tokens, _ = free_run(make_bank(*checkpoints, room=1), [mix] * 4)
+    tokens, _ = free_run(make_bank(*checkpoints, room=1), [mix] * 8)
     voices = [*(ReferenceVoice(network_of(found), seed) for seed, found in enumerate(checkpoints)), None]
     ramp = MixRamp(3, 1)
-    for _ in range(4):
+    for _ in range(8):
         ramp.advance(mix)
         render_block(voices, ramp)
     for voice, drawn in zip(voices[:2], tokens, strict=False):
