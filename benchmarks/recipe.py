@@ -20,7 +20,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +33,7 @@ from textbook import SAMPLE_RATE, append, judged, learning_rate, tokens_of, trai
 from ambientd.samplernn.checkpoint import Architecture, Forecast
 from ambientd.samplernn.forecast import Forecasts
 from ambientd.samplernn.model import Cell, State
+from ambientd_plugins.training.asking import DROPOUT
 from ambientd_plugins.training.dataset import RESET_SECONDS
 from ambientd_plugins.training.fast import FastSampleMLP, FastSampleRNN
 from ambientd_plugins.training.trainer import EMA_DECAY, Recipe, Trainer
@@ -46,26 +47,9 @@ class ResidualMLP(FastSampleMLP):
     """What goes into the hidden layer also goes past it."""
 
     def forward(self, tokens: Tensor, conditioning: Tensor) -> Tensor:
-        x = F.relu(conditioning + self.heard(tokens))
-        logits: Tensor = self.output(x + F.relu(self.hidden(x)))
+        x = self.drop(F.relu(conditioning + self.heard(tokens)))
+        logits: Tensor = self.output(self.drop(x + F.relu(self.hidden(x))))
         return logits
-
-
-class DroppingMLP(FastSampleMLP):
-    """While it learns, each of its numbers is left out with a chance of `dropped` (Srivastava et al. 2014)."""
-
-    dropped: ClassVar[float] = 0.1
-
-    def forward(self, tokens: Tensor, conditioning: Tensor) -> Tensor:
-        x = F.dropout(F.relu(conditioning + self.heard(tokens)), self.dropped, self.training)
-        logits: Tensor = self.output(F.dropout(F.relu(self.hidden(x)), self.dropped, self.training))
-        return logits
-
-
-class OftenDroppingMLP(DroppingMLP):
-    """More often."""
-
-    dropped = 0.25
 
 
 class Scan(Function):
@@ -136,18 +120,6 @@ class Noisy(FastSampleRNN):
         return super().without_prior(tokens, state, forecasts)
 
 
-class Dropping(FastSampleRNN):
-    """With dropout in the sample tier."""
-
-    sample_type = DroppingMLP
-
-
-class OftenDropping(FastSampleRNN):
-    """With more of it."""
-
-    sample_type = OftenDroppingMLP
-
-
 class ResidualTrainer(Trainer):
     """Of `Residual`."""
 
@@ -164,18 +136,6 @@ class NoisyTrainer(Trainer):
     """Of `Noisy`, which is a plain SampleRNN once it has learnt."""
 
     fast_type = Noisy
-
-
-class DroppingTrainer(Trainer):
-    """Of `Dropping`, which is a plain SampleRNN once it has learnt."""
-
-    fast_type = Dropping
-
-
-class OftenDroppingTrainer(Trainer):
-    """Of `OftenDropping`."""
-
-    fast_type = OftenDropping
 
 
 class DecayingTrainer(Trainer):
@@ -200,6 +160,7 @@ class Variant:
     frame_sizes: tuple[int, ...] = (16, 64)
     ema: float = EMA_DECAY
     resets: tuple[float, float] = RESET_SECONDS
+    dropout: float = DROPOUT
     copies: int = 0
     trainer: type[Trainer] = Trainer
 
@@ -217,8 +178,8 @@ VARIANTS = {
     "n_rnn-1": Variant("one GRU layer a tier", n_rnn=1),
     "no-carry": Variant("state begun anew every sequence", resets=(0.0, 0.0)),
     "no-ema": Variant("the last weights, not averaged", ema=0.0),
-    "dropout": Variant("a tenth of the sample tier left out", trainer=DroppingTrainer),
-    "dropout-more": Variant("a quarter of it left out", trainer=OftenDroppingTrainer),
+    "no-dropout": Variant("without dropout", dropout=0.0),
+    "dropout-half": Variant("half the sample tier left out of each step", dropout=0.5),
     "decay": Variant("weights that decay", trainer=DecayingTrainer),
     "noise": Variant("what it hears off by a level", trainer=NoisyTrainer),
     "n_rnn-3": Variant("three GRU layers a tier", n_rnn=3),
@@ -244,6 +205,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         cpu_minutes=options.cpu_minutes,
         ema=variant.ema,
         resets=variant.resets,
+        dropout=variant.dropout,
     )
     trainer = variant.trainer(a, SAMPLE_RATE, data, recipe)
     took = train(trainer.train_step, lambda cpu: trainer.progress >= 1)

@@ -29,7 +29,7 @@ from ambientd.samplernn.checkpoint import Architecture, Forecast
 from ambientd.samplernn.quantize import network_scale
 from ambientd_plugins.training import dataset
 from ambientd_plugins.training.albums.chunks import read_dataset
-from ambientd_plugins.training.asking import LEARNING_RATE
+from ambientd_plugins.training.asking import DROPOUT, LEARNING_RATE
 from ambientd_plugins.training.augment import varying
 from ambientd_plugins.training.dataset import Split, Tokens
 from ambientd_plugins.training.judging.evaluate import mean_bits, track_bits
@@ -230,7 +230,16 @@ def compare(options: argparse.Namespace) -> dict[str, Any]:
     )
     architecture, data = tokens_of(options.album, architecture, options.sequence)
     if options.who == "ours":
-        recipe = Recipe(options.batch, options.sequence, options.lr, None, None, options.seed, options.cpu_minutes)
+        recipe = Recipe(
+            batch=options.batch,
+            sequence=options.sequence,
+            learning_rate=options.lr,
+            steps=None,
+            minutes=None,
+            seed=options.seed,
+            cpu_minutes=options.cpu_minutes,
+            dropout=DROPOUT,
+        )
         trainer = Trainer(architecture, SAMPLE_RATE, data, recipe)
         took = train(trainer.train_step, lambda cpu: trainer.progress >= 1)
         model: Any = trainer.averaged()

@@ -79,7 +79,12 @@ class Tier(nn.Module):
 
 
 class SampleMLP(nn.Module):
-    """The sample tier: the last frame_size tokens and one conditioning vector -> logits of the next token."""
+    """The sample tier: the last frame_size tokens and one conditioning vector -> logits of the next token.
+
+    dropout: the share of its numbers that are left out while it learns (Srivastava et al. 2014, JMLR 15), 0 unless set.
+    """
+
+    dropout: float = 0.0
 
     def __init__(self, dim: int, frame_size: int, q_levels: int) -> None:
         super().__init__()
@@ -92,8 +97,13 @@ class SampleMLP(nn.Module):
 
     def forward(self, tokens: Tensor, conditioning: Tensor) -> Tensor:
         """tokens uint8 [B, T + frame_size - 1], conditioning [B, T, D] -> logits [B, T, q]."""
-        logits: Tensor = self.output(F.relu(self.hidden(F.relu(conditioning + self.heard(tokens)))))
+        x = self.drop(F.relu(conditioning + self.heard(tokens)))
+        logits: Tensor = self.output(self.drop(F.relu(self.hidden(x))))
         return logits
+
+    def drop(self, x: Tensor) -> Tensor:
+        """`x` without the share that is left out, the rest as much larger; x itself when it does not learn."""
+        return F.dropout(x, self.dropout, self.training)
 
     def heard(self, tokens: Tensor) -> Tensor:
         """What the last frame_size tokens add up to in the table: [B, T + frame_size - 1] -> [B, T, D]."""

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from ambientd.samplernn.checkpoint import Architecture, Forecast
+from ambientd_plugins.training.asking import DROPOUT
 from ambientd_plugins.training.dataset import Split, Tokens
 from ambientd_plugins.training.trainer import Recipe, Trainer
 
@@ -58,7 +59,15 @@ def measure(dim: int, batch: int, threads: int, seconds: float) -> Measurement:
         torch.set_num_threads(threads)
     architecture = Architecture(dim=dim, frame_sizes=(16, 64), n_rnn=2, forecast=Forecast())
     data = Split([synthetic_music()], [])
-    recipe = Recipe(batch=batch, sequence=SEQUENCE, learning_rate=1e-3, steps=1_000_000, minutes=None, seed=1)
+    recipe = Recipe(
+        batch=batch,
+        sequence=SEQUENCE,
+        learning_rate=1e-3,
+        steps=1_000_000,
+        minutes=None,
+        seed=1,
+        dropout=DROPOUT,
+    )
     trainer = Trainer(architecture, SAMPLE_RATE, data, recipe)
     low, middle, high = statistics.quantiles(_step_times(trainer, seconds), n=4)
     memory = peak_memory_mb()

@@ -23,6 +23,8 @@ from ambientd.samplernn.model import Cell, SampleMLP, SampleRNN, State
 
 ROWS = 1024
 """Rows of logits to a task."""
+CHANCES = 128
+"""Dropout's share is a number of so many: seven random bits decide, eight such numbers from each that is drawn."""
 COLUMNS, STEPS = 64, 512
 """A task sums COLUMNS columns of the table's gradient, STEPS time steps at once: 128 KiB of gradient and 64 KiB
 of one position's table stay in a core's cache meanwhile."""
@@ -43,6 +45,12 @@ class FastSampleMLP(SampleMLP):
     def heard(self, tokens: Tensor) -> Tensor:
         summed: Tensor = _TableLookup.apply(self.table, tokens, super().heard)  # type: ignore[no-untyped-call]
         return summed
+
+    def drop(self, x: Tensor) -> Tensor:
+        if not self.training or not self.dropout:
+            return x
+        kept: Tensor = _Dropout.apply(x, round(CHANCES * self.dropout))  # type: ignore[no-untyped-call]
+        return kept
 
 
 class FastSampleRNN(SampleRNN):
@@ -118,6 +126,24 @@ class _Recurrence(Function):
         flat = own.flatten(0, 1)
         weight_grad = flat.to(ctx.kind).t() @ states[:-1].flatten(0, 1).to(ctx.kind)
         return outer, weight_grad.float(), flat.sum(0), carried, None
+
+
+class _Dropout(Function):
+    """Leaves out each number of x with a chance of dropped / CHANCES, in a third of the time of PyTorch's own."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, dropped: int) -> Tensor:
+        drawn = torch.empty(-(-x.numel() // 8), dtype=torch.int64).random_().view(torch.uint8)
+        kept = drawn[: x.numel()].view(x.shape).bitwise_and_(CHANCES - 1) >= dropped
+        ctx.save_for_backward(kept)
+        ctx.scale = CHANCES / (CHANCES - dropped)
+        out: Tensor = (x * ctx.scale).mul_(kept)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        (kept,) = ctx.saved_tensors
+        return (grads[0] * ctx.scale).mul_(kept), None
 
 
 class _TableLookup(Function):

@@ -37,6 +37,8 @@ class Request:
     base: str | None = None
     """The checkpoint whose weights to begin with, and the family it is of."""
     family: str | None = None
+    dropout: float = 0.0
+    """The share of the sample tier that is left out of each step."""
     augment: int = 0
     """Variations of every track to train on as well."""
     listen: float = 0.15

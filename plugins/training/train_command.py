@@ -53,6 +53,8 @@ ABOVE_0 = click.FloatRange(0, min_open=True)
               help="How much of the training's time may go into listening to what it learnt.")  # fmt: skip
 @click.option("--split", type=click.Choice(["auto", "track", "time"]), default="auto", show_default=True,
               help="What is held out: whole tracks, or the end of each.")  # fmt: skip
+@click.option("--dropout", type=click.FloatRange(0, 0.9), metavar="SHARE",
+              help="How much of the sample tier each step leaves out.  [default: 0.25]")  # fmt: skip
 @click.option("--augment", type=click.IntRange(0, 100), default=0, show_default=True, metavar="COPIES",
               help="Train on so many copies of the album as well, at other pitches and gains.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=1, show_default=True)

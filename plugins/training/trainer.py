@@ -48,6 +48,7 @@ class Recipe:
     One of `steps`, `minutes` and `cpu_minutes` (of all threads) ends the training and shapes its schedule.
     batch: of all processes together. ema: the decay of the averaged weights; at 0 they are the last step's.
     resets: after how many seconds a stream jumps elsewhere and begins a new state, drawn in this range.
+    dropout: the share of the sample tier that is left out of each step.
     """
 
     batch: int
@@ -59,6 +60,7 @@ class Recipe:
     cpu_minutes: float | None = None
     ema: float = EMA_DECAY
     resets: tuple[float, float] = RESET_SECONDS
+    dropout: float = 0.0
 
 
 class _WayToLoss(nn.Module):
@@ -105,6 +107,7 @@ class Trainer:
         self.architecture, self.sample_rate, self.data, self.recipe = architecture, sample_rate, data, recipe
         self.team, self.device = team, device
         self.model = (self.fast_type if device.type == "cpu" else self.kept_type)(architecture).to(device)
+        self.model.sample.dropout = recipe.dropout
         self.way_to_loss = team.wrap(_WayToLoss(self.model))
         self.weights = list(self.model.parameters())
         self.average = [w.detach().clone() for w in self.weights]

@@ -17,7 +17,7 @@ SETTINGS = {
     "dataset": None, "albums": (), "base": None, "frame_sizes": (4, 2), "n_rnn": 1, "dim": 16, "q_levels": 256,
     "quantization": "mu-law", "pre_emphasis": 0.85, "sample_rate": RATE, "batch": 4, "sequence": 256, "lr": None,
     "minutes": None, "cpu_minutes": None, "steps": None, "validations": 1, "listen": 0.0, "split": "auto", "seed": 1,
-    "plain": False,
+    "plain": False, "dropout": None,
 }  # fmt: skip
 
 

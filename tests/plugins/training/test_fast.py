@@ -49,6 +49,24 @@ def test_it_is_the_plain_model(shape):
         assert torch.allclose(grad, fast_grads[name], rtol=1e-3, atol=1e-5 * float(grad.abs().max() + 1e-3)), name
 
 
+def test_dropout_leaves_out_its_share_and_its_gradient():
+    torch.manual_seed(0)
+    mlp = FastSampleRNN(Architecture(dim=33, frame_sizes=(4,), n_rnn=1, q_levels=32)).sample
+    mlp.dropout = 0.25
+    x = torch.ones(7, 501, 33, requires_grad=True)
+    out = mlp.drop(x)
+    assert (out == 0).double().mean().item() == pytest.approx(0.25, abs=0.01)
+    assert out.unique().tolist() == pytest.approx([0, 4 / 3])
+    out.sum().backward()
+    assert torch.equal(x.grad, out.detach())
+    assert not torch.equal(mlp.drop(x), out)
+    torch.manual_seed(0)
+    again = FastSampleRNN(Architecture(dim=33, frame_sizes=(4,), n_rnn=1, q_levels=32)).sample
+    again.dropout = 0.25
+    assert torch.equal(again.drop(x), out)
+    assert mlp.eval().drop(x) is x
+
+
 def known(architecture, rows):
     """Forecasts of all but the context of each of `rows`."""
     found = forecast_tracks(list(rows), architecture)
