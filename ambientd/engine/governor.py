@@ -18,6 +18,10 @@ from ambientd.engine.voice import Voice
 
 WINDOW = 3
 """Blocks that are judged together, by their median: one late block is a hiccup, and shedding would not undo it."""
+STRETCH = 16
+"""Blocks that are judged together, by their sum: a processor that is rationed stops for most of a tenth of a second after
+several quick blocks, which no median shows. One slow block among them is a hiccup, too; of two, the longer may come
+again at any time."""
 RESERVE = 1 / 3
 """Of the ring. Below it the player begins to fade to the bed, so for the governor this is dry."""
 WELL_FILLED = 1 / 2
@@ -64,6 +68,8 @@ class Governor:
         self._report = report
         self._shed: list[tuple[Step, str]] = []
         self._margins: deque[float] = deque(maxlen=WINDOW)
+        self._stretch: deque[tuple[float, float]] = deque(maxlen=STRETCH)
+        """Of each block: seconds of audio, and of work."""
         self._load = 1.0
         self._now = 0.0
         self._patience = PATIENCE
@@ -82,11 +88,12 @@ class Governor:
         margin: seconds of audio per second of work, of this block. filled: seconds that the ring holds.
         """
         self._margins.append(margin)
+        self._stretch.append((now - self._now, (now - self._now) / margin))
         self._load += min(1.0, (now - self._now) / SMOOTHING) * (1 / margin - self._load)
         self._now = now
         well = filled >= WELL_FILLED * self._ring_seconds
         self._begun = self._begun or well
-        if self._begun and len(self._margins) == WINDOW and self._soon_dry(median(self._margins), filled):
+        if self._begun and self._is_too_slow(filled):
             self._good_since = now
             self._do_without()
             return
@@ -104,6 +111,7 @@ class Governor:
         self._good_since = self._now
         self._trial_ends = self._now + self._patience
         self._margins.clear()
+        self._stretch.clear()
         self._exhausted = False
         self._report(name, "restored", self.shed)
 
@@ -113,6 +121,15 @@ class Governor:
         if len(kept) < len(self._shed):
             self._shed = kept
             self._report(name, "gone", self.shed)
+
+    def _is_too_slow(self, filled: float) -> bool:
+        if len(self._margins) == WINDOW and self._soon_dry(median(self._margins), filled):
+            return True
+        if len(self._stretch) < STRETCH:
+            return False
+        audio, work = (sum(seconds) for seconds in zip(*self._stretch, strict=True))
+        slow = [seconds for duration, seconds in self._stretch if seconds > duration]
+        return len(slow) > 1 and self._soon_dry(audio / work, filled - max(slow))
 
     def _soon_dry(self, margin: float, filled: float) -> bool:
         lost_per_second = 1 - margin
@@ -132,6 +149,7 @@ class Governor:
         if self._trial_ends is not None:  # what came back was too much
             self._trial_ends, self._patience = None, min(2 * self._patience, MOST_PATIENCE)
         self._margins.clear()
+        self._stretch.clear()
         self._report(name, "shed", self.shed)
 
 

@@ -75,6 +75,28 @@ def test_a_machine_that_keeps_up_keeps_everything(ring):
     assert machine.told == []
 
 
+@pytest.mark.parametrize("share", [0.5, 0.7, 0.8, 0.9])
+def test_a_rationed_processor_stops_between_quick_blocks_and_is_seen_through(share):
+    """As the kernel's quotas do: so much of each tenth of a second of work, then nothing until the next begins."""
+    machine = Machine(4, speed=32)
+    machine.play(1)
+    quota, clock, used, period = share * 0.1 * 4 / 32, 0.0, 0.0, 0
+    for _ in range(round(30 / BLOCK_SECONDS)):
+        work = BLOCK_SECONDS * machine.voices.playing / machine.speed
+        rest = max(0.0, machine.filled + BLOCK_SECONDS - machine.ring - work)
+        clock += rest
+        if int(clock / 0.1) > period:
+            period, used = int(clock / 0.1), 0.0
+        stopped = 0.0
+        if used + work > quota:
+            stopped = 0.1 * (period + 1) - clock
+            period, used = period + 1, 0.0
+        machine.block(work + stopped)
+        clock, used = clock + work + stopped, used + work
+    assert machine.voices.playing < 4
+    assert machine.lowest > 0.25 * RESERVE * machine.ring
+
+
 def test_a_slow_start_costs_nothing_and_a_slow_machine_is_found_out_soon_after():
     machine = Machine(2, speed=1)
     for filled in (0.02, 0.1, 0.2, 0.24):
