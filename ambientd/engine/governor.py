@@ -19,9 +19,9 @@ from ambientd.engine.voice import Voice
 WINDOW = 3
 """Blocks that are judged together, by their median: one late block is a hiccup, and shedding would not undo it."""
 STRETCH = 16
-"""Blocks that are judged together, by their sum: a processor that is rationed stops for most of a tenth of a second after
-several quick blocks, which no median shows. One slow block among them is a hiccup, too; of two, the longer may come
-again at any time."""
+"""Blocks that are judged together, by their sum: a processor that is rationed stops for most of a tenth of a second
+after several quick blocks, which no median shows. One slow block among them is a hiccup, too; of two, the longer may
+come again at any time."""
 RESERVE = 1 / 3
 """Of the ring. Below it the player begins to fade to the bed, so for the governor this is dry."""
 WELL_FILLED = 1 / 2
