@@ -13,7 +13,11 @@ from ambientd.soak.scenario import NotTried
 
 @dataclass(frozen=True)
 class Held:
-    """By all processes together, at one time. at: seconds; bytes: resident; files: of a folder, in bytes."""
+    """By all processes together, at one time. at: seconds.
+
+    bytes: resident, without what they share: ring, bed and tap have the size they were made with, and count as
+    resident only from when they are filled.
+    """
 
     at: float
     bytes: int
@@ -26,7 +30,7 @@ def held(at: float, status: dict[str, Any]) -> Held:
     if not Path("/proc/self/fd").is_dir():
         raise NotTried("only Linux tells what another process holds")
     folders = [Path(f"/proc/{row['pid']}") for row in status["processes"] if row["pid"]]
-    kilobytes = sum(_field(folder, "VmRSS") for folder in folders)
+    kilobytes = sum(_field(folder, "VmRSS") - _field(folder, "RssShmem") for folder in folders)
     handles = sum(len(list((folder / "fd").iterdir())) for folder in folders)
     return Held(at, kilobytes << 10, handles, sum(_field(folder, "Threads") for folder in folders))
 
