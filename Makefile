@@ -59,7 +59,7 @@ FLOOD_SECONDS := 60
 bench-osc: install
 	$(BIN)/python benchmarks/osc_flood.py --seconds $(FLOOD_SECONDS)
 
-# From a knob to its sound, through PulseAudio and JACK; some twelve minutes.
+# From a knob to its sound, through PulseAudio and JACK; some twenty-five minutes.
 LATENCY_STEPS := 200
 bench-latency: .venv/.installed-dev
 	$(BIN)/python benchmarks/latency.py --steps $(LATENCY_STEPS)

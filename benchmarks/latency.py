@@ -34,6 +34,8 @@ from ambientd.soak.sound_servers import Jack, Pulse, Server
 SERVERS: dict[str, type[Server]] = {"pulse": Pulse, "jack": Jack}
 KNOBS = {"volume": "/ambientd/volume/value", "gain": "/ambientd/slot/1/gain/value", "cc": "cc 7"}
 STEP_SECONDS = {"live": 0.3, "normal": 0.6}
+RARER = {"gain": 2.0}
+"""A slot's gain is on its way for so long that the next jump would be taken for it."""
 MOST_P95_MS = {("pulse", "live"): 150.0, ("jack", "live"): 60.0}
 LOW, HIGH = 0.3, 0.9
 CLICKS = 40
@@ -170,7 +172,7 @@ def measure(output: str, latency: str, knobs: list[str], steps: int, sets: list[
             recording.until_heard()
             send(HIGH)
             before, dropped = daemon.until(bool), server.dropped
-            found, silent = delays(turn(send, steps, STEP_SECONDS[latency]), recording)
+            found, silent = delays(turn(send, steps, STEP_SECONDS[latency] * RARER.get(knob, 1.0)), recording)
             after = daemon.until(bool)
             send(HIGH)
             counted = {counter: round(after[counter] - before[counter], 2) for counter in COUNTERS}
