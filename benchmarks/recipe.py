@@ -12,12 +12,10 @@ only tried stay in this file until they win.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
-import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +26,7 @@ from torch.autograd import Function
 from torch.nn import functional as F
 
 sys.path.insert(0, str(Path(__file__).parent))
+from missing import read, run_missing
 from textbook import SAMPLE_RATE, append, judged, learning_rate, tokens_of, train
 
 from ambientd.samplernn.checkpoint import Architecture, Forecast
@@ -215,28 +214,21 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     return {**asked, **judged(trainer.averaged(), data, took, trainer.samples)}
 
 
-def read(results: Path | None) -> list[dict[str, Any]]:
-    """One result a line; none where there is no file."""
-    return [json.loads(line) for line in results.read_text().splitlines()] if results and results.is_file() else []
-
-
 def key_of(row: dict[str, Any]) -> tuple[object, ...]:
     """What makes one measurement another."""
     return tuple(row[name] for name in ("what", "album", "seed", "dim", "asked_cpu_minutes"))
 
 
 def run_all(options: argparse.Namespace) -> None:
-    """Every variant, on every album with every seed, one after the other, each in a process of its own."""
-    queue = [(what, album, seed) for seed in options.seeds for what in options.whats for album in options.album]
-    for what, album, seed in queue:
-        done = set(map(key_of, read(options.out)))
-        if (what, album.name, seed, options.dim, options.cpu_minutes) in done:
-            continue
-        words = ["--album", album, "--what", what, "--seed", seed, "--cpu-minutes", options.cpu_minutes]
-        words += ["--dim", options.dim, "--sequence", options.sequence, "--out", options.out]
-        ended = subprocess.run([sys.executable, __file__, *map(str, words)])
-        if ended.returncode:
-            print(f"{what} on {album.name}, seed {seed}: exit status {ended.returncode}", file=sys.stderr)
+    """Every variant, on every album with every seed, each in a process of its own."""
+    wanted: dict[Hashable, list[object]] = {}
+    for seed in options.seeds:
+        for what in options.whats:
+            for album in options.album:
+                words = ["--album", album, "--what", what, "--seed", seed, "--cpu-minutes", options.cpu_minutes]
+                key = (what, album.name, seed, options.dim, options.cpu_minutes)
+                wanted[key] = [*words, "--dim", options.dim, "--sequence", options.sequence]
+    run_missing(Path(__file__), wanted, key_of, options.out, options.workers)
 
 
 def table(rows: Iterable[dict[str, Any]]) -> str:
@@ -285,6 +277,7 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, nargs="+", default=[1])
     parser.add_argument("--whats", choices=VARIANTS, nargs="+", default=list(VARIANTS), metavar="WHAT")
     parser.add_argument("--cpu-minutes", type=float, default=5.0)
+    parser.add_argument("--workers", type=int, default=1, help="with --all: runs side by side, a thread each")
     parser.add_argument("--out", type=Path, help="append the result here as well as printing it")
     parser.add_argument("--dim", type=int, default=256)
     parser.add_argument("--sequence", type=int, default=1024)

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -51,7 +52,7 @@ def test_every_variant_is_measured_once_and_shown(recipe, album, tmp_path, monke
     def twice(*words, **kw):
         raise AssertionError("all of them are in the results")
 
-    monkeypatch.setattr(recipe.subprocess, "run", twice)
+    monkeypatch.setattr(subprocess, "run", twice)
     recipe.run_all(recipe.arguments(["--all", *budget]))
     assert json.loads(out.read_text().splitlines()[0])["what"] == "default"
 

@@ -102,6 +102,25 @@ def test_both_run_from_the_command_line_on_the_same_tokens(album, tmp_path):
     assert (rows[0]["lr"], rows[1]["lr"]) == (0.001, 0.006)
 
 
+def test_a_race_runs_what_is_missing_and_shows_all(album, tmp_path):
+    t = np.arange(12 * RATE) / RATE
+    soundfile.write(album / "c.wav", 0.3 * np.sin(2 * np.pi * 220 * t), RATE)  # longer than the textbook's chunks
+    out, row = tmp_path / "race.jsonl", {"album": "tones", "who": "ours", "lr": 0.006, "seed": 1, "test_bits": 4.25}
+    out.write_text(json.dumps(row) + "\n")
+    words = ["--album", album, "--seeds", 1, "--cpu-minutes", 0.002, "--dim", 8, "--workers", 2, "--out", out]
+    command = [sys.executable, SCRIPT.with_name("race.py"), *map(str, words)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    assert sorted((row["who"], row["lr"]) for row in rows) == [
+        ("ours", 0.006),
+        ("textbook", 0.001),
+        ("textbook", 0.003),
+    ]
+    assert "| tones | 1 | 4.250 |" in done.stdout
+    assert "| tones | mean of (so many) | 4.250 (1) |" in done.stdout
+
+
 def test_the_textbook_learns(textbook):
     torch.set_num_threads(1)
     music = np.rint(128 + 60 * np.sin(np.arange(20_000) / 9)).astype(np.uint8)
