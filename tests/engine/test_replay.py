@@ -137,12 +137,12 @@ def test_what_was_played_is_played_again_from_the_beginning_and_from_every_snaps
     show = Performance(folder, models)
     try:
         perform(show, models, random.Random(1))
+        show.until(lambda: {event["event"] for event in show.events} >= {"loaded", "unloaded", "failed"})
         length = len(show.heard)
         show.until(lambda: logged(folder).end >= length)
     finally:
         show.close()
     log, contents = log_of(folder)
-    assert {event["event"] for event in show.events} >= {"loaded", "unloaded", "failed"}
     assert contents.models == ("model-0", "model-1", "model-2")
     assert contents.gaps == ()
     end = min(contents.end, len(show.heard))
