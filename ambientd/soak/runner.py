@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from subprocess import SubprocessError
 
 from ambientd.errors import AmbientdError, UsageError
@@ -67,9 +68,15 @@ def fitting(scenarios: Sequence[Scenario], seconds: float) -> list[Scenario]:
     return [scenario for scenario in scenarios if scenario in chosen]
 
 
-def perform(rig: Rig, planned: Sequence[tuple[Scenario, Effort]]) -> Iterator[Outcome]:
-    """Each outcome as its scenario ends."""
+def perform(rig: Rig, planned: Sequence[tuple[Scenario, Effort]], seconds: float) -> Iterator[Outcome]:
+    """Each outcome as its scenario ends. What lasts gets besides what the others left of `seconds`."""
+    ends = time.monotonic() + seconds
+    lasting = sum(scenario.lasting and effort.rounds > 0 for scenario, effort in planned)
     for scenario, effort in planned:
+        if scenario.lasting and effort.rounds:
+            share = (ends - time.monotonic()) / lasting
+            effort = replace(effort, seconds=max(effort.seconds, share))
+            lasting -= 1
         yield attempt(rig, scenario, effort)
 
 

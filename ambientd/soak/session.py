@@ -32,7 +32,7 @@ def soaking(
         Rig(Path(home), models, sets, server) as rig,
     ):
         result.played |= {"output": rig.output, "configuration": list(sets), "sample_rate": rig.rate}
-        for outcome in perform(rig, plan(scenarios, seconds)):
+        for outcome in perform(rig, plan(scenarios, seconds), seconds):
             result.outcomes.append(outcome)
             tell(outcome)
     return result

@@ -14,7 +14,7 @@ from ambientd.soak.listening import MOST_CLICK, hearing, longest_gap, pitch, sha
 from ambientd.soak.loudness import after_silence, fade_seconds, step_at, true_peak
 from ambientd.soak.outcome import Outcome, Result, State
 from ambientd.soak.resources import Held, slope
-from ambientd.soak.runner import attempt, choose, plan
+from ambientd.soak.runner import attempt, choose, perform, plan
 from ambientd.soak.scenario import Effort, Missed, NotTried, Scenario, at_least, at_most
 from ambientd.soak.scenarios import all_scenarios
 
@@ -76,6 +76,20 @@ def test_a_plan_tries_what_it_has_time_for_and_spends_the_rest():
     assert {s.id: e.rounds for s, e in plan(twice, 70)} == {"struck": 1, "long": 0, "other": 1}
     assert {s.id: e.rounds for s, e in plan(twice, 90)} == {"struck": 1, "long": 1, "other": 1}
     assert {s.id: e.rounds for s, e in plan([struck, more], 3600)} == {"struck": 6, "more": 30}
+
+
+def test_what_lasts_gets_what_the_others_leave():
+    given = []
+
+    def run(rig, effort):
+        given.append(effort.seconds)
+        return [at_most("a", 1, "s", 2)]
+
+    lasting = [
+        (scenario(run, id=id, lasting=True), Effort(1, seconds)) for id, seconds in (("one", 1.0), ("two", 90.0))
+    ]
+    assert len(list(perform(None, [(scenario(), Effort(1, 99.0)), *lasting], 100.0))) == 3
+    assert given == [pytest.approx(50, abs=1), pytest.approx(100, abs=1)]
 
 
 def test_scenarios_are_chosen_by_fault_and_by_id():
