@@ -38,18 +38,17 @@ def guard_against_moves(lost: Callable[[], None]) -> None:
         pulse = pulsectl.Pulse("ambientd", connect=False)
         pulse.connect(autospawn=False)
         home = _place(pulse)
+        if home is not None:
+            _prefer(pulse, home)
     except Exception:  # no libpulse, no server, or one that goes: the stream's own end tells
         return
     if home is not None:
-        _prefer(pulse, home)
         threading.Thread(target=_guard, args=(pulse, home, lost), name="pulse-guard", daemon=True).start()
 
 
 def _guard(pulse: Any, home: str, lost: Callable[[], None]) -> None:
     import pulsectl
 
-    with contextlib.suppress(OSError, AttributeError):  # where the user may; every millisecond is heard elsewhere
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(2))
     pulse.event_mask_set("sink_input")
 
     def stop(event: Any) -> None:
@@ -57,19 +56,18 @@ def _guard(pulse: Any, home: str, lost: Callable[[], None]) -> None:
 
     pulse.event_callback_set(stop)
     try:
-        place = {stream.index: stream.sink for stream in _own(pulse)}
+        streams, sink = [stream.index for stream in _own(pulse)], _sink(pulse, home)
         while True:
+            if any(pulse.sink_input_info(stream).sink != sink for stream in streams):
+                _mute(pulse, streams, True)  # also what the server already holds of it
+                sink = _sink(pulse, home)
+                if sink is None:
+                    lost()
+                    return
+                for stream in streams:
+                    pulse.sink_input_move(stream, sink)
+                _mute(pulse, streams, False)
             pulse.event_listen(timeout=LOOK_SECONDS)
-            if all(pulse.sink_input_info(index).sink == sink for index, sink in place.items()):
-                continue
-            for index in place:
-                pulse.sink_input_mute(index, True)  # also what the server already holds of it
-            if not _bring_back(pulse, home):
-                lost()
-                return
-            for index in place:
-                pulse.sink_input_mute(index, False)
-            place = {stream.index: stream.sink for stream in _own(pulse)}
     except Exception:  # the server goes, and the stream with it; pulsectl has many words for that
         return
 
@@ -96,13 +94,14 @@ def _prefer(pulse: Any, home: str) -> None:
                 pulse.stream_restore_write(entry, mode="replace", apply_immediately=True)
 
 
-def _bring_back(pulse: Any, home: str) -> bool:
-    for sink in pulse.sink_list():
-        if sink.name == home:
-            for stream in _own(pulse):
-                pulse.sink_input_move(stream.index, sink.index)
-            return True
-    return False
+def _sink(pulse: Any, name: str) -> int | None:
+    """Its number; None where it is gone."""
+    return next((sink.index for sink in pulse.sink_list() if sink.name == name), None)
+
+
+def _mute(pulse: Any, streams: list[int], muted: bool) -> None:
+    for stream in streams:
+        pulse.sink_input_mute(stream, muted)
 
 
 def _own(pulse: Any) -> list[Any]:
