@@ -28,6 +28,8 @@ from ambientd.samplernn.checkpoint import Architecture, Forecast
 from ambientd.samplernn.forecast import Forecaster
 from ambientd.samplernn.guide import between, levinson, make_guide
 from ambientd.samplernn.quantize import decode
+from ambientd.soak.scenario import NotTried
+from ambientd.soak.scenarios.disk import small_disk, unwritable
 from ambientd.types import BLOCK, Mix
 
 from .rendering import free_run
@@ -253,13 +255,27 @@ print(sum(render.stats.cache_hits.values()), sum(render.stats.cache_misses.value
 """
 
 
+def probed(cache, runtime):
+    """How often a start found the kernels in a cache, and how often it did not."""
+    env = os.environ | {"XDG_CACHE_HOME": str(cache), "XDG_RUNTIME_DIR": str(runtime)}
+    start = subprocess.run([sys.executable, "-c", PROBE], env=env, capture_output=True, text=True, timeout=250)
+    assert start.returncode == 0, start.stderr
+    return [int(word) for word in start.stdout.split()]
+
+
+def test_a_start_finds_what_another_has_compiled_even_on_a_read_only_disk(tmp_path):
+    try:
+        with small_disk(256) as disk:
+            assert probed(disk / "cache", tmp_path) == [0, 1]
+            with unwritable(disk):
+                assert probed(disk / "cache", tmp_path) == [1, 0]
+                assert probed(disk / "cache", tmp_path) == [1, 0]
+    except NotTried as reason:
+        pytest.skip(str(reason))
+
+
 def test_a_second_start_finds_the_kernels_in_a_private_cache(tmp_path):
-    env = os.environ | {"XDG_CACHE_HOME": str(tmp_path), "HOME": str(tmp_path)}
-    starts = [
-        subprocess.run([sys.executable, "-c", PROBE], env=env, capture_output=True, text=True, check=True, timeout=250)
-        for _ in range(2)
-    ]
-    assert [start.stdout.split() for start in starts] == [["0", "1"], ["1", "0"]]
+    assert [probed(tmp_path / "cache", tmp_path) for _ in range(2)] == [[0, 1], [1, 0]]
     folders = [path for path in tmp_path.rglob("*") if path.is_dir() and path.parent.name == "kernels"]
     assert [stat.S_IMODE(folder.stat().st_mode) for folder in folders] == [0o700]
 

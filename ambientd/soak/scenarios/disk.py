@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
@@ -13,9 +14,12 @@ from typing import Any
 
 from ambientd.soak.listening import hearing
 from ambientd.soak.rig import Rig
+from ambientd.soak.running import makes_new_sound
 from ambientd.soak.scenario import Effort, Measure, NotTried, Scenario, at_most, happened
 
 DISK_MB = 16
+WHOLE_DISK_MB = 512
+"""With all that is compiled for this machine."""
 PAGE = 4096
 PATIENCE = 60.0
 LISTEN_SECONDS = 3.0
@@ -52,18 +56,34 @@ def full(rig: Rig, effort: Effort) -> list[Measure]:
 
 def read_only(rig: Rig, effort: Effort) -> list[Measure]:
     """From the start: nothing that it wants to write can be written."""
-    with small_disk() as disk, rig.fresh(*rig.recorder(disk / "heard.wav"), disk=disk, start=False) as other:
-        other.furnish()
-        with unwritable(disk), other:
-            before, heard = other.status(), other.mark()
-            other.until(lambda s: _sink(s).startswith("failed") and s["log"]["state"] != "writing", PATIENCE)
-            other.listen(LISTEN_SECONDS)
-            return [
-                *_unheard(other, heard, before),
-                _one_line(other, "the recorder does not begin, with one line", RECORDER),
-                _one_line(other, "nor does the log", LOG),
-                _one_line(other, "nor does the replay's log", REPLAY),
-            ]
+    with small_disk(WHOLE_DISK_MB) as disk:
+        cache = {"XDG_CACHE_HOME": str(_compiled_on(disk))}
+        files = rig.recorder(disk / "heard.wav")
+        with rig.fresh(*files, disk=disk, start=False, environment=cache) as other:
+            other.furnish()
+            with unwritable(disk), other:
+                before, heard = other.status(), other.mark()
+                other.until(lambda s: _sink(s).startswith("failed") and s["log"]["state"] != "writing", PATIENCE)
+                other.listen(LISTEN_SECONDS)
+                measures = [
+                    *_unheard(other, heard, before),
+                    _one_line(other, "the recorder does not begin, with one line", RECORDER),
+                    _one_line(other, "nor does the log", LOG),
+                    _one_line(other, "nor does the replay's log", REPLAY),
+                ]
+                other.signal("generator", signal.SIGKILL)
+                other.until(lambda s: s["restarts"] > before["restarts"], PATIENCE)
+                other.until(makes_new_sound, PATIENCE)  # or the attempt is broken
+                return [*measures, happened("a generator that is killed comes back", 1, 1)]
+
+
+def _compiled_on(disk: Path) -> Path:
+    """A cache on this disk that holds the kernels already, as on a machine that has played before."""
+    from ambientd.engine.kernels.cache import kernel_folder
+
+    kept, cache = kernel_folder(), disk / "cache"
+    shutil.copytree(kept, cache / "ambientd" / "kernels" / kept.name)
+    return cache
 
 
 def removed(rig: Rig, effort: Effort) -> list[Measure]:
@@ -88,11 +108,11 @@ def removed(rig: Rig, effort: Effort) -> list[Measure]:
 
 
 @contextmanager
-def small_disk() -> Iterator[Path]:
+def small_disk(megabytes: int = DISK_MB) -> Iterator[Path]:
     """A disk of one's own in memory. Raises NotTried for whom may not mount one."""
     with tempfile.TemporaryDirectory(prefix="ambientd-disk-") as name:
         try:
-            _mount("-t", "tmpfs", "-o", f"size={DISK_MB}m,mode=0700", "tmpfs", name)
+            _mount("-t", "tmpfs", "-o", f"size={megabytes}m,mode=0700", "tmpfs", name)
         except (OSError, subprocess.CalledProcessError):
             raise NotTried(
                 "a small disk can only be mounted as root", "Run it as root, on a machine for trials"
