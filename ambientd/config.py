@@ -18,7 +18,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 
 from ambientd.errors import ConfigError
 from ambientd.parameters import SLOT_PARAMETERS, VOLUME
-from ambientd.plugin import StrictModel
+from ambientd.plugin import StrictModel, UserPath
 
 LARGEST_FILE = 1 << 20
 """Bytes."""
@@ -176,7 +176,7 @@ class Log(StrictModel):
     """What happened, one line an event: faults, restarts, voices, and once a minute how the music is doing."""
 
     enabled: bool = True
-    folder: Path | None = None
+    folder: UserPath | None = None
     """By default the system's place for logs; on Linux ~/.local/state/ambientd/log."""
     limit_mb: int = Field(16, ge=1)
     """Of all files together; the oldest lines go."""
@@ -209,7 +209,7 @@ class Config(StrictModel):
     log: Log = Log()
     midi: Midi = Midi()
     sinks: list[Sink] = []
-    dayparts: Path | None = None
+    dayparts: UserPath | None = None
     """A score of presets and loudness by the time of day (docs/presets.md)."""
     autoplay: bool = True
     """Play at once, rather than wait for `/ambientd/play`."""
@@ -262,7 +262,7 @@ def read(path: Path, most: int = LARGEST_FILE) -> dict[str, Any]:
         return tomllib.loads(text.decode("utf-8"))
     except OSError as error:
         raise ConfigError(f"{path} cannot be read ({error.strerror})", "Name a file that exists") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path} is not TOML: {error}", "See https://toml.io") from None
 
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import pluggy
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from ambientd.ensemble import (
     PLAYERS,
@@ -57,6 +58,7 @@ __all__ = [
     "Sink",
     "Stopwatch",
     "StrictModel",
+    "UserPath",
     "VoiceInfo",
     "condition",
     "draw_together",
@@ -90,6 +92,20 @@ class StrictModel(BaseModel):
     """A configuration section: unknown keys are errors, so that a typing slip is never silently ignored."""
 
     model_config = ConfigDict(extra="forbid")
+
+
+def _of_the_user(path: Path) -> Path:
+    try:
+        path = path.expanduser()
+    except RuntimeError as error:
+        raise ValueError(f"a path ({error})") from None
+    if "\0" in str(path):
+        raise ValueError("a path without null bytes")
+    return path
+
+
+UserPath = Annotated[Path, AfterValidator(_of_the_user)]
+"""A path in a configuration, where ~ is the user's home."""
 
 
 class Mashup(ABC):

@@ -7,12 +7,13 @@ of that name can always be played.
 from __future__ import annotations
 
 import time
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import field_validator
 
-from ambientd.plugin import BaseModel, PluginError, Sink, StrictModel, hookimpl
+from ambientd.plugin import BaseModel, PluginError, Sink, StrictModel, UserPath, hookimpl
 
 if TYPE_CHECKING:
     from ambientd.arrays import Floats
@@ -25,8 +26,11 @@ LOOK_SECONDS = 2.0
 
 
 class WavConfig(StrictModel):
-    path: Path
-    """Ends in .wav or .flac; %Y, %H and so on become the time of the start."""
+    path: UserPath
+    """Ends in .wav or .flac; %Y, %H and so on become the time of the start.
+
+    Where there is such a file already, a number is put behind its name: nothing that was recorded is replaced.
+    """
     subtype: str | None = None
     """PCM_16, PCM_24 or, in WAV, FLOAT; by default PCM_16."""
 
@@ -49,8 +53,8 @@ class Wav(Sink):
 
         super().__init__(config, sample_rate, channels)
         assert isinstance(config, WavConfig)
-        self.path = Path(time.strftime(str(config.path))).expanduser()
-        self._part = self.path.with_name(self.path.name + ".part")
+        self.path = _unused(Path(time.strftime(str(config.path))))
+        self._part = _part_of(self.path)
         kind = FORMATS[self.path.suffix.lower()]
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -89,6 +93,15 @@ class Wav(Sink):
         if not self._file.closed:
             self._file.close()
             self._part.replace(self.path)
+
+
+def _part_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}.part")
+
+
+def _unused(path: Path) -> Path:
+    numbered = (path.with_stem(f"{path.stem}-{number}") for number in count(2))
+    return next(each for each in chain([path], numbered) if not (each.exists() or _part_of(each).exists()))
 
 
 def _bytes_per_sample(subtype: str) -> int:

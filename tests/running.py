@@ -67,5 +67,6 @@ class Running(running.Running):
             os.kill(process(left, "supervisor")["pid"], signal.SIGKILL)
 
     def recorded(self):
-        """All that was heard [frames, channels], once it has stopped."""
-        return soundfile.read(self.recording, dtype="float32")[0]
+        """All that was heard [frames, channels], once it has stopped; of several starts, since the last one."""
+        newest = max(self.recording.parent.glob("heard*.wav"), key=lambda path: path.stat().st_mtime)
+        return soundfile.read(newest, dtype="float32")[0]

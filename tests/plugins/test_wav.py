@@ -42,12 +42,21 @@ def test_the_file_holds_what_was_played(tmp_path: Path, name: str, options: dict
 
 def test_the_name_appears_with_the_complete_file_only(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
-    path.write_bytes(b"an older recording")
     sink = record(path)
-    assert path.read_bytes() == b"an older recording"
+    assert not path.exists()
     sink.close()
     sink.close()
     assert soundfile.info(path).frames == len(AUDIO)
+
+
+def test_what_was_recorded_is_never_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    path.write_bytes(b"an older recording")
+    (tmp_path / "a-2.wav.part").write_bytes(b"one that was cut short")
+    record(path).close()
+    assert soundfile.info(tmp_path / "a-3.wav").frames == len(AUDIO)
+    assert path.read_bytes() == b"an older recording"
+    assert (tmp_path / "a-2.wav.part").read_bytes() == b"one that was cut short"
 
 
 def test_the_time_of_the_start_can_be_in_the_name(tmp_path: Path) -> None:
