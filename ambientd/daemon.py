@@ -16,31 +16,33 @@ from pathlib import Path
 from typing import Any
 
 from ambientd import __version__, loudness_desk
+from ambientd import config as configuration
 from ambientd.audio.controls import PlayerControl
 from ambientd.audio.player import PlayerStatus
 from ambientd.child_events import generator_said, player_said
 from ambientd.children import make_generator, make_player
-from ambientd.config import Osc
-from ambientd.control.osc import OscServer
 from ambientd.control.osc_commands import commands
 from ambientd.control.osc_methods import AddressSpace
 from ambientd.daemon_info import info
-from ambientd.errors import AmbientdError, UsageError
+from ambientd.errors import AmbientdError, DaemonError, UsageError
 from ambientd.event_log import EventLog, log_folder
 from ambientd.gpu_policy import GpuPolicy
+from ambientd.guard import Guard
 from ambientd.health import Medic
 from ambientd.ipc.child import Message
 from ambientd.ipc.runtime import status_socket_path
 from ambientd.ipc.transport import Transport
 from ambientd.lifecycle.ending import Terminal, end_for_sure, stop_all
 from ambientd.lifecycle.keeper import StateKeeper
-from ambientd.lifecycle.reconfigure import check_sinks, reload
+from ambientd.lifecycle.missing import Leniency
+from ambientd.lifecycle.reconfigure import check_sink, check_sinks, reload
 from ambientd.lifecycle.restore import last_state, restore, slots_to_begin_with, snapshot
 from ambientd.lifecycle.source import Source
 from ambientd.lifecycle.state import StateFile
 from ambientd.live_slots import LiveSlots, Tell
-from ambientd.mashup_desk import MashupDesk
+from ambientd.mashup_desk import MashupDesk, check_mashup
 from ambientd.midi_room import MidiRoom
+from ambientd.osc_room import OscRoom
 from ambientd.parameters import SLOT_PARAMETERS, VOLUME, Parameter, ParameterTable, builtin_parameters
 from ambientd.plugin import Sink
 from ambientd.plugin_manager import Plugins
@@ -65,14 +67,19 @@ class Daemon:
     """Rooms start in order and stop in reverse. say: prints a line for the person who started it."""
 
     def __init__(self, source: Source, say: Callable[[str], None], resume: bool = False) -> None:
-        """source: of the configuration, which `ambientd reload` reads again. resume: begin at the last state."""
+        """source: of the configuration, which `ambientd reload` reads again.
+
+        resume: begin at the last state, and without what is missing: nobody watches.
+        """
         config = source.load()
         self.config, self.source, self.print = config, source, say
         """print: a line for people alone; say: for the log as well."""
         self.fingerprint = source.fingerprint(config)
         folder = (config.log.folder or log_folder()) if config.log.enabled else None
-        self.log = EventLog(folder and folder.expanduser(), config.log.limit_mb << 20, say)
+        self.log = EventLog(folder, config.log.limit_mb << 20, say)
         self.say = say = self.log.saying("daemon", say)
+        self.guard = Guard(self.log, say)
+        self._lenient = Leniency(resume, say)
         self.plugins = Plugins.discover()
         self.socket = StatusSocket(status_socket_path(), {"status": lambda _: self.status(), "reload": self.reload})
         states = StateFile()
@@ -83,8 +90,11 @@ class Daemon:
         self.gpu = GpuPolicy(config.engine, say)
         self.shed: list[str] = []
         """What the generator does without because the machine is too slow for it."""
+        if not self._lenient.has("the mashup", lambda: check_mashup(self.plugins, config.mashup, "the configuration")):
+            config.mashup = configuration.Mashup()
         self.mashups = MashupDesk(config, self.plugins, self._tell_generator, say)
         self.medic = Medic(config, self, say)
+        config.sinks = [sink for sink in config.sinks if self._has_sink(sink)]
         self.sink_configs = check_sinks(self.plugins, config, "the configuration")
         self.sink_rate = 0
         """Hz; 0 until the sinks have started."""
@@ -101,9 +111,11 @@ class Daemon:
         self.parameters = self._make_parameters(knobs)
         self.parameters.listen(self._parameter_changed)
         self.presets = PresetDesk(self)
-        self.day_parts = DayParts(config.dayparts.expanduser(), self.presets, say) if config.dayparts else None
-        self.osc = OscServer(config.osc, self) if config.osc.enabled else None
-        self.midi = self._make_midi()
+        self.day_parts: DayParts | None = None
+        if not self._lenient.has("the score of day parts", self._open_day_parts):
+            config.dayparts = None
+        self.osc_room = OscRoom(config.osc, self, self._selector, say, lenient=resume)
+        self.midi = self._make_midi(lenient=resume)
         self.player = make_player(self)
         self.generator = make_generator(self)
         self.reloader = self.mashups.reloader(user_folder()) if config.reload else None
@@ -121,8 +133,7 @@ class Daemon:
         self.player.start()
         self.generator.start()
         self._selector.register(self.socket, selectors.EVENT_READ, self.socket.answer)
-        if self.osc:
-            self._start_osc(self.osc)
+        self.osc_room.start()
         self.midi.start()
         try:
             while self._rest_at is None or not self._rested():
@@ -132,27 +143,28 @@ class Daemon:
         return 0
 
     def _turn(self) -> None:
-        patience = min(TICK_SECONDS, self.osc.patience()) if self.osc else TICK_SECONDS
-        for key, _ in self._selector.select(patience):
-            key.data()
-        if self.osc:
-            self.osc.turn()
+        for key, _ in self._selector.select(min(TICK_SECONDS, self.osc_room.patience())):
+            self.guard("daemon", key.data)
+        self.guard("osc", self.osc_room.turn)
         for event in self.player.events():
-            player_said(self, event)
+            self.guard("player", partial(player_said, self, event))
         for event in self.generator.events():
-            generator_said(self, event)
-        self.midi.turn()
+            self.guard("generator", partial(generator_said, self, event))
+        self.guard("midi", self.midi.turn)
         self._manager.delivered(self.shared.player[PlayerStatus.FRAMES])
         if self.output:  # there is something to be remembered once it is heard
-            self.keeper.turn()
+            self.guard("state", self.keeper.turn)
         self.player.watch()
         self.generator.watch()
         if self.reloader:
-            self.reloader.turn()
-        self.presets.turn()
+            self.guard("plugins", self.reloader.turn)
+        self.guard("presets", self.presets.turn)
+        self.guard("day-parts", self._keep_day_parts)
+        self.guard("vitals", self.vitals.turn)
+
+    def _keep_day_parts(self) -> None:
         if self.day_parts and self.day_parts.turn():
             self._set_volume()
-        self.vitals.turn()
 
     # What OSC (and later MIDI and the web) may ask for; see control.osc.Instrument.
 
@@ -174,17 +186,14 @@ class Daemon:
     def reload(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Read the configuration again, or another file. Raises AmbientdError, with nothing changed."""
         path = request.get("config")
-        return reload(self, self.source.at(Path(path)) if isinstance(path, str) else self.source, self.say)
-
-    def change_osc(self, config: Osc) -> None:
-        """Another server in place of the present one. Raises DaemonError, with none left, for a port that is taken."""
-        if self.osc:
-            self._selector.unregister(self.osc)
-            self.osc.close()
-        self.osc = None
-        if config.enabled:
-            self.osc = OscServer(config, self)
-            self._start_osc(self.osc)
+        source = self.source.at(Path(path)) if isinstance(path, str) else self.source
+        try:
+            return reload(self, source, self.say)
+        except AmbientdError:
+            raise
+        except Exception as error:
+            self.guard.surprised("reload", error)
+            raise DaemonError(f"the reload failed ({error})", "What plays goes on; see the log") from error
 
     def change_midi(self) -> None:
         """Another room, by the present configuration."""
@@ -311,7 +320,7 @@ class Daemon:
         ceiling = self.day_parts.ceiling if self.day_parts else VOLUME.high
         self.shared.control[PlayerControl.VOLUME] = min(self.parameters.get("volume"), ceiling)
 
-    def _make_midi(self) -> MidiRoom:
+    def _make_midi(self, lenient: bool = False) -> MidiRoom:
         space = AddressSpace(self.parameters, commands(self))
         return MidiRoom(
             self.config.midi,
@@ -320,11 +329,16 @@ class Daemon:
             transport=Transport(self.shared.transport_segment),
             selector=self._selector,
             say=self.say,
+            lenient=lenient,
         )
 
-    def _start_osc(self, osc: OscServer) -> None:
-        self._selector.register(osc, selectors.EVENT_READ, osc.handle_ready)
-        osc.advertise()
+    def _has_sink(self, sink: configuration.Sink) -> bool:
+        checked = partial(check_sink, self.plugins, sink, "the configuration", self.config.sinks.index(sink))
+        return self._lenient.has(f"sink {sink.name}", checked)
+
+    def _open_day_parts(self) -> None:
+        if self.config.dayparts:
+            self.day_parts = DayParts(self.config.dayparts, self.presets, self.say)
 
     def start_sinks(self, sample_rate: int) -> None:
         """Once the player has said which rate the output really has."""
@@ -340,9 +354,9 @@ class Daemon:
             album = slot.card.album
             self.say(f"  slot {slot.number}   {slot.id}: {album.title}, {album.artist} ({album.licence})")
         self.say(f"  mashup   {self.mashups.selected}")
-        if self.osc:
-            query = f", described at http://{self.osc.host}:{self.osc.query.port}" if self.osc.query else ""
-            self.say(f"  osc      {self.osc.host}:{self.osc.port}{query}")
+        if osc := self.osc_room.server:
+            query = f", described at http://{osc.host}:{osc.query.port}" if osc.query else ""
+            self.say(f"  osc      {osc.host}:{osc.port}{query}")
         if self.config.midi.controllers:
             self.say(f"  midi     {', '.join(self.config.midi.controllers)}")
 
@@ -397,8 +411,7 @@ class Daemon:
         self.keeper.close()
         self.socket.close()
         self._manager.close()
-        if self.osc:
-            self.osc.close()
+        self.osc_room.close()
         self.log.event("daemon", "stopped")
         self.log.close()
 

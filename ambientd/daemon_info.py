@@ -52,7 +52,7 @@ def info(daemon: Daemon) -> dict[str, Any]:
         "bed_seconds": round(daemon.shared.counted(PlayerStatus.BED_SECONDS), 2),
         "rms": round(status[PlayerStatus.RMS], 5),
         "loudness": loudness_desk.info(daemon.shared.control, status),
-        "osc": daemon.osc.info() if daemon.osc else None,
+        "osc": osc.info() if (osc := daemon.osc_room.server) else None,
         "midi": daemon.midi.info(),
         "sinks": [{"name": s.name, "state": s.state, "lost_frames": s.lost} for s in daemon.sinks],
     }

@@ -21,6 +21,11 @@ from ambientd.plugin_reload import Reloader
 DEFAULT = configuration.Mashup().name
 
 
+def check_mashup(plugins: Plugins, mashup: configuration.Mashup, source: str) -> None:
+    """Raises PluginError where there is none of that name, ConfigError where its options are wrong."""
+    configuration.validate(plugins.mashup(mashup.name).Config, mashup.options, source, "mashup")
+
+
 class MashupDesk:
     """tell: sends a command to the generator, where there is one. say: prints a line for people."""
 
@@ -29,8 +34,7 @@ class MashupDesk:
     ) -> None:
         """Raises PluginError or ConfigError where the configured mashup is not there or its options are wrong."""
         self._config, self._plugins, self._tell, self._say = config, plugins, tell, say
-        chosen = plugins.mashup(config.mashup.name)
-        configuration.validate(chosen.Config, config.mashup.options, "the configuration", "mashup")
+        check_mashup(plugins, config.mashup, "the configuration")
         self._record = MashupRecord(config.mashup.name, DEFAULT)
         self._on_trial: dict[str, str] = {}
         """The texts before those of changed files whose mashups have yet to play, by path."""

@@ -44,13 +44,13 @@ class MidiRoom:
 
     def __init__(
         self, config: Midi, parameters: ParameterTable, perform: Perform, transport: Transport,
-        selector: selectors.BaseSelector, say: Callable[[str], None],
+        selector: selectors.BaseSelector, say: Callable[[str], None], lenient: bool = False,
     ) -> None:  # fmt: skip
-        """Raises ConfigError when a mapping file that the configuration names is wrong."""
+        """Raises ConfigError when a mapping file is wrong. lenient: go without it, until it is changed."""
         self._config, self._table, self._perform = config, parameters, perform
         self._transport, self._selector, self._say = transport, selector, say
         self._addresses = Addresses(parameter.id for parameter in parameters)
-        self._files = _Files([files.find(name) for name in config.controllers], self._addresses)
+        self._files = self._open_files(config, lenient)
         self._surfaces: dict[str, Surface] = {}
         self._clock, self._clock_at = ClockFollower(), 0.0
         self._learner: Learner | None = None
@@ -129,6 +129,21 @@ class MidiRoom:
             "learning": self._learner.address if self._learner else "",
             "learned": self._learned,
         }
+
+    def _open_files(self, config: Midi, lenient: bool) -> _Files:
+        if not lenient:
+            return _Files([files.find(name) for name in config.controllers], self._addresses)
+
+        def leave_out(error: ConfigError) -> None:
+            self._say(f"midi: {error}; it plays without")
+
+        paths = []
+        for name in config.controllers:
+            try:
+                paths.append(files.find(name))
+            except ConfigError as error:
+                leave_out(error)
+        return _Files(paths, self._addresses, leave_out)
 
     # The process
 
@@ -310,11 +325,21 @@ class MidiRoom:
 class _Files:
     """The mapping files in force, followed while they are edited. The learned one may come and go."""
 
-    def __init__(self, paths: list[Path], addresses: Addresses) -> None:
+    def __init__(
+        self, paths: list[Path], addresses: Addresses, leave_out: Callable[[ConfigError], None] | None = None
+    ) -> None:
+        """Raises ConfigError for a file that is wrong, unless there is somebody to be told that it is left out."""
         self._paths, self._addresses = [*paths, files.learned_path()], addresses
         self._stamps: dict[Path, tuple[int, int] | None] = {}
         self.mappings: list[Mapping] = []
-        self.follow()
+        if leave_out is None:
+            self.follow()
+            return
+        for path in self._look():
+            try:
+                self.mappings += files.load(path, addresses)
+            except ConfigError as error:
+                leave_out(error)
 
     def read_again(self) -> None:
         """At the next `follow`, changed or not."""
@@ -322,14 +347,18 @@ class _Files:
 
     def follow(self) -> bool:
         """Read again what was changed. Raises ConfigError, once for each change, with the old mappings in force."""
-        stamps = {path: _stamp(path) for path in self._paths}
-        if stamps == self._stamps:
+        before = self._stamps
+        wanted = self._look()
+        if before == self._stamps:
             return False
-        self._stamps = stamps
-        learned = self._paths[-1]
-        wanted = [path for path in self._paths if path != learned or stamps[path]]
         self.mappings = [mapping for path in wanted for mapping in files.load(path, self._addresses)]
         return True
+
+    def _look(self) -> list[Path]:
+        """How they are now; returns those to be read."""
+        self._stamps = {path: _stamp(path) for path in self._paths}
+        learned = self._paths[-1]
+        return [path for path in self._paths if path != learned or self._stamps[path]]
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:

@@ -40,11 +40,12 @@ ROOMS: tuple[tuple[str, ...], ...] = (
         "ambientd.status_socket",
         "ambientd.supervised",
     ),
-    ("ambientd.plugin_reload", "ambientd.vitals"),
+    ("ambientd.plugin_reload", "ambientd.vitals", "ambientd.guard"),
     (
         "ambientd.live_slots",
         "ambientd.mashup_desk",
         "ambientd.midi_room",
+        "ambientd.osc_room",
         "ambientd.midi_commands",
         "ambientd.surfaces",
     ),

@@ -19,6 +19,7 @@ from ambientd.errors import AmbientdError, ConfigError, DaemonError, PluginError
 from ambientd.lifecycle.changes import Takes, changes, check_possible, takes
 from ambientd.lifecycle.ending import stop_all
 from ambientd.lifecycle.source import Source
+from ambientd.mashup_desk import check_mashup
 from ambientd.parameters import SLOT_PARAMETERS
 from ambientd.plugin_manager import Plugins
 from ambientd.plugin_sources import user_folder
@@ -39,13 +40,13 @@ SinkConfig = tuple[str, BaseModel]
 
 def check_sinks(plugins: Plugins, config: Config, source: str) -> list[SinkConfig]:
     """The sinks that a configuration asks for. Raises PluginError or ConfigError."""
-    return [
-        (
-            sink.name,
-            configuration.validate(plugins.sink(sink.name).Config, sink.options, source, f"sinks.{index}"),
-        )
-        for index, sink in enumerate(config.sinks)
-    ]
+    return [check_sink(plugins, sink, source, place) for place, sink in enumerate(config.sinks)]
+
+
+def check_sink(plugins: Plugins, sink: Sink, source: str, place: int) -> SinkConfig:
+    """One of them. Raises PluginError or ConfigError."""
+    kind = plugins.sink(sink.name)
+    return sink.name, configuration.validate(kind.Config, sink.options, source, f"sinks.{place}")
 
 
 def reload(daemon: Daemon, source: Source, say: Say) -> dict[str, Any]:
@@ -75,8 +76,7 @@ class Reconfiguration:
         check_possible(self.changes, source)
         self._models = self._changed_models()
         self._check_slots(source)
-        mashup = daemon.plugins.mashup(after.mashup.name)
-        configuration.validate(mashup.Config, after.mashup.options, source, "mashup")
+        check_mashup(daemon.plugins, after.mashup, source)
         self._sinks = check_sinks(daemon.plugins, after, source)
         self._day_parts = self._new_day_parts()
         if Takes.MIDI in self._needs:
@@ -114,7 +114,7 @@ class Reconfiguration:
                 self._change_sinks()
         except AmbientdError:
             if Takes.OSC in self._needs:
-                self._daemon.change_osc(self._before.osc)
+                self._daemon.osc_room.change(self._before.osc)
             raise
 
     def _start_again(self) -> list[str]:
@@ -174,14 +174,14 @@ class Reconfiguration:
         path, daemon = self._after.dayparts, self._daemon
         if Takes.DAY_PARTS not in self._needs or path is None:
             return None
-        return DayParts(path.expanduser(), daemon.presets, self._say)
+        return DayParts(path, daemon.presets, self._say)
 
     def _change_osc(self) -> None:
         """The port may be the same one, so the old server goes first; and comes back where the new one cannot."""
         try:
-            self._daemon.change_osc(self._after.osc)
+            self._daemon.osc_room.change(self._after.osc)
         except DaemonError:
-            self._daemon.change_osc(self._before.osc)
+            self._daemon.osc_room.change(self._before.osc)
             raise
 
     def _change_sinks(self) -> None:

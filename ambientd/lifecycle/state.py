@@ -21,7 +21,7 @@ LARGEST_FILE = 1 << 20
 MOST_ATTEMPTS = 3
 """Starts with one state that may end before a sound: the state itself may be what ends them."""
 
-Word = Annotated[str, Field(max_length=200)]
+Word = Annotated[str, Field(max_length=1000)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 
 

@@ -91,6 +91,8 @@ def test_what_cannot_change_is_refused_and_then_nothing_changes(room, home):
         ("slots = [{model = 'clam'}]\n", "Did you mean 'calm'?", 3),
         ("volume = \n", "is not TOML", 3),
         ("osc.host = '203.0.113.1'\n", "cannot listen", 8),  # the old server comes back
+        ("dayparts = '~nobody-of-this-name/day.toml'\n", "'dayparts'", 3),
+        ('log.folder = "a\\u0000b"\n', "without null bytes", 3),
     ]:
         rest = ("" if "slots" in text else before) + ("" if "volume" in text else "volume = 0.5\n")
         done = room.reload(rest + text)
