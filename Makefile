@@ -25,6 +25,7 @@ format: .venv/.installed-dev
 
 docs: .venv/.installed
 	$(BIN)/python scripts/hook_docs.py
+	$(BIN)/python scripts/config_docs.py
 
 # The default layout and its picture, as they are without presets and plugins of one's own.
 surfaces: .venv/.installed

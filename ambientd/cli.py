@@ -74,7 +74,7 @@ def main() -> None:
 @main.command()
 @click.argument("config", required=False, type=click.Path(path_type=Path))
 @click.option("--set", "sets", cls=Several, metavar="KEY=VALUE...", help="Change the configuration: osc.port=7771")
-@click.option("--controller", "names", cls=Several, metavar="NAME...", help="MIDI controllers: midimix, or a file.")
+@click.option("--controller", "names", cls=Several, metavar="NAME...", help="MIDI: midimix, or a file. After CONFIG.")
 @click.option("--reload", is_flag=True, help="Take in plugin files that change meanwhile, each tried aside first.")
 @click.option("--restore", is_flag=True, help="Begin at the last state, if it was played with this configuration.")
 @click.option("--keep-alive", is_flag=True, help="Start it again, at its last state, when it dies or hangs.")
@@ -205,7 +205,9 @@ def list_models(as_json: bool) -> None:
     from ambientd.samplernn.library import entries
 
     found = [_summary(entry.id, entry.path, entry.origin) for entry in entries()]
-    _show(found, ("id", "origin", "title", "licence"), as_json)
+    if not as_json:  # of a base's albums `models show` tells
+        found = [model | {"licence": model.get("licence", "").partition("; base: ")[0]} for model in found]
+    _show(found, ("id", "origin", "title", "licence", "family"), as_json)
     for model in found:
         if "fault" in model and not as_json:
             click.echo(f"\n{model['id']}: {model['fault']}")

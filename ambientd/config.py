@@ -22,6 +22,11 @@ from ambientd.plugin import StrictModel, UserPath
 
 LARGEST_FILE = 1 << 20
 """Bytes."""
+WHOLES = {
+    "model_type": "a section: set one of its keys, {key}.KEY=VALUE",
+    "list_type": 'a list, such as ["text"] or [{{name = "text"}}]',
+}
+"""What is expected where a plain value was given, by pydantic's name for it."""
 
 _GAIN, _PAN, _TEMPERATURE, _STRETCH, _FREEZE, _CHAOS = SLOT_PARAMETERS
 
@@ -74,17 +79,22 @@ class Sink(NamedSection):
 
 
 class Audio(StrictModel):
+    """Where it is heard."""
+
     output: Literal["device", "null"] = "device"
     """What sets the pace: the audio device, or a clock that plays to nobody."""
     device: str | int | None = None
     """A name or part of one, or a number (`ambientd devices`); by default the system's own."""
     sample_rate: int = Field(48_000, ge=8_000, le=384_000)
+    """That the device is asked for, Hz; models of another rate are resampled."""
     channels: int = Field(2, ge=1, le=8)
     block: int | None = Field(None, ge=64, le=16_384)
     """Frames the device asks for at a time; by default 960 with latency = "normal", 256 with "live"."""
 
 
 class Engine(StrictModel):
+    """What makes the samples."""
+
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """auto takes an NVIDIA GPU where there is one that computes rightly; the CPU plays until that is known."""
     fallback: bool = True
@@ -117,6 +127,8 @@ class Loading(StrictModel):
 
 
 class Osc(StrictModel):
+    """Play it from the network (docs/osc.md)."""
+
     enabled: bool = True
     host: str = "127.0.0.1"
     """OSC knows no passwords: whoever reaches this address, from a network that is allowed, plays the instrument."""
@@ -183,6 +195,8 @@ class Log(StrictModel):
 
 
 class Midi(StrictModel):
+    """Play it from controllers (docs/midi.md)."""
+
     controllers: list[str] = []
     """Names from `ambientd midi controllers`, or files; what was learned is always there."""
     clock: str | None = None
@@ -218,6 +232,7 @@ class Config(StrictModel):
     reload: bool = False
     """Take in plugin files that change while the music plays, each tried in a process of its own first."""
     max_slots: Annotated[int, Field(ge=1, le=64)] = 8
+    """How many voices there can be at most."""
 
     @model_validator(mode="after")
     def _slots_fit(self) -> Config:
@@ -315,6 +330,8 @@ def _explain(model: type[BaseModel], error: ValidationError, source: str, prefix
     expected = problem["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     if problem["type"] == "literal_error":
         expected += _did_you_mean(problem["input"], expected)
+    if problem["type"] in WHOLES:
+        expected = WHOLES[problem["type"]].format(key=key)
     if not key:
         return ConfigError(f"{source}: {expected}")
     return ConfigError(f"{source}: {key!r} is {_short(problem['input'])}", f"Expected {expected}")

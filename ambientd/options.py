@@ -10,6 +10,7 @@ import click
 class Several(click.Option):
     """`--flag A B C`, up to the next option; `--flag A --flag B` works as well.
 
+    One whose metavar is KEY=VALUE... ends before a word without =, which is an argument of the command.
     click has no greedy options, and the older training scripts' `--frame_sizes 16 4` is a form people know.
     """
 
@@ -21,10 +22,11 @@ class Several(click.Option):
         names = {**parser._long_opt, **parser._short_opt}
         option = next(names[name] for name in self.opts if name in names)
         process = option.process
+        needed = "=" if "=" in (self.metavar or "") else ""
 
         def greedy(value: Any, state: Any) -> None:
             process(value, state)
-            while state.rargs and not state.rargs[0].startswith("-"):
+            while state.rargs and not state.rargs[0].startswith("-") and needed in state.rargs[0]:
                 process(state.rargs.pop(0), state)
 
         option.process = greedy

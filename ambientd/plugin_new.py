@@ -39,7 +39,9 @@ def write_plugin(name: str, folder: Path, plugins: Plugins) -> tuple[Path, Path]
 
 def _check(name: str, plugins: Plugins) -> None:
     if not _NAME.fullmatch(name) or name.startswith("test_"):
-        raise UsageError(f"{name!r} cannot be a plugin's name", "Use a-z, 0-9 and _, and begin with a letter")
+        raise UsageError(
+            f"{name!r} cannot be a plugin's name", "Use a-z, 0-9 and _, begin with a letter, and not with test_"
+        )
     if keyword.iskeyword(name):
         raise UsageError(f"{name!r} is a word of Python's own", "Choose another name")
     if name in plugins.mashups or any(plugin.name == name for plugin in plugins.found):

@@ -1,4 +1,4 @@
-"""A hook that is undocumented, never called or untested fails here, and so does a stale docs/hooks.md."""
+"""A hook that is undocumented, never called or untested fails here, and so does a page made from code that is stale."""
 
 from __future__ import annotations
 
@@ -42,6 +42,11 @@ def test_a_hook_is_implemented_by_a_test(name: str) -> None:
 def test_the_page_of_hooks_is_what_make_docs_writes() -> None:
     made = runpy.run_path(str(ROOT / "scripts" / "hook_docs.py"))
     assert made["PAGE"].read_text() == made["page"](), "docs/hooks.md is stale: run `make docs`"
+
+
+def test_the_page_of_the_configuration_is_what_make_docs_writes() -> None:
+    made = runpy.run_path(str(ROOT / "scripts" / "config_docs.py"))
+    assert made["PAGE"].read_text() == made["page"](), "docs/configuration.md is stale: run `make docs`"
 
 
 @pytest.mark.parametrize("name", HOOKS)

@@ -104,6 +104,7 @@ def render(
         stream = play(seed)
         with _progress(out.name, frame_count(seconds, rate or stream.rate)) as tell:
             write(out, stream, seconds, rate, tell)
+        click.echo(f"{out}: {seconds:g} s, seed {seed}")
 
 
 def _mashup(

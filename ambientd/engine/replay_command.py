@@ -29,6 +29,8 @@ def replay(log: str | None, start: str | None, end: str | None, out: Path | None
     the log holds. What comes out is what went to the player, before volume and limiter: bit for bit where kernel and
     models are the same.
     """
+    if (start or end) and not (log and out):
+        raise UsageError("--from and --to choose what is rendered", "Name a log, and a file with --out")
     if log is None:
         _list(as_json)
         return

@@ -21,7 +21,7 @@ NOT_READY = 8
 @click.command()
 @click.argument("config", required=False, type=click.Path(path_type=Path))
 @click.option("--set", "sets", cls=Several, metavar="KEY=VALUE...", help="Change the configuration, as for `run`.")
-@click.option("--controller", "names", cls=Several, metavar="NAME...", help="MIDI controllers, as for `run`.")
+@click.option("--controller", "names", cls=Several, metavar="NAME...", help="MIDI, as for `run`. After CONFIG.")
 @click.option("--seconds", type=click.FloatRange(0.1, 600), default=3.0, show_default=True, help="Of the benchmark.")
 @click.option("--json", "as_json", is_flag=True, help="Print for machines.")
 def check(config: Path | None, sets: tuple[str, ...], names: tuple[str, ...], seconds: float, as_json: bool) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ambientd_plugins.training.blend.page import Report
     from ambientd_plugins.training.blend.sweep import Sweep
 
-FAILED = 10
+FAILED = 12
 """Exit status where everything was measured, and a test was not passed."""
 
 

@@ -54,7 +54,9 @@ def compile_source(architecture: str, geometry: Geometry) -> bytes:
     try:
         from cuda.core import Program, ProgramOptions
     except ImportError:
-        raise DeviceError("the CUDA compiler is not installed", 'Run: pip install "ambientd[cuda]"') from None
+        raise DeviceError(
+            "the CUDA compiler is not installed", 'Run: .venv/bin/pip install -c constraints.txt -e ".[cuda]"'
+        ) from None
     folder = source_folder()
     options = ProgramOptions(
         arch=architecture, std="c++17", include_path=str(folder), define_macro=list(macros(geometry).items())
