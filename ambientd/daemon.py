@@ -123,7 +123,7 @@ class Daemon:
         if state:
             restore(self, state, say)
         self.keeper = StateKeeper(states, lambda: snapshot(self, self.fingerprint), say)
-        self.vitals = Vitals(self.log, self.info)
+        self.vitals = Vitals(self.log, self.info, say)
 
     def run(self) -> int:
         """Play until SIGINT or SIGTERM; returns the exit code."""

@@ -36,6 +36,7 @@ def info(daemon: Daemon) -> dict[str, Any]:
         "day_parts": daemon.day_parts.info() if daemon.day_parts else None,
         "playing": daemon.shared.control[PlayerControl.PLAYING] > 0,
         "panic": daemon.shared.control[PlayerControl.PANIC] > 0,
+        "volume": round(daemon.shared.control[PlayerControl.VOLUME], 4),
         "output": daemon.output,
         "sample_rate": daemon.sample_rate,
         "device": daemon.gpu.playing or "cpu",
