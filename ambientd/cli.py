@@ -205,9 +205,7 @@ def list_models(as_json: bool) -> None:
     from ambientd.samplernn.library import entries
 
     found = [_summary(entry.id, entry.path, entry.origin) for entry in entries()]
-    if not as_json:  # of a base's albums `models show` tells
-        found = [model | {"licence": model.get("licence", "").partition("; base: ")[0]} for model in found]
-    _show(found, ("id", "origin", "title", "licence", "family"), as_json)
+    _show(found, ("id", "origin", "title", "own_licence", "family"), as_json)
     for model in found:
         if "fault" in model and not as_json:
             click.echo(f"\n{model['id']}: {model['fault']}")
@@ -246,6 +244,7 @@ def _summary(id: str, path: Path, origin: str) -> dict[str, Any]:
         "title": album.title,
         "artist": album.artist,
         "licence": album.licence,
+        "own_licence": album.own_licence,
         "dim": card.architecture.dim,
         "sample_rate": card.sample_rate,
         "temperature": card.temperature,

@@ -352,7 +352,7 @@ class Daemon:
         self.say(f"ambientd {__version__}")
         for slot in self.slots:
             album = slot.card.album
-            self.say(f"  slot {slot.number}   {slot.id}: {album.title}, {album.artist} ({album.licence})")
+            self.say(f"  slot {slot.number}   {slot.id}: {album.title}, {album.artist} ({album.own_licence})")
         self.say(f"  mashup   {self.mashups.selected}")
         if osc := self.osc_room.server:
             query = f", described at http://{osc.host}:{osc.query.port}" if osc.query else ""

@@ -122,6 +122,11 @@ class Album(_Section):
     sources: tuple[str, ...] = ()
     """SHA-256 of each track."""
 
+    @property
+    def own_licence(self) -> str:
+        """Without that of the base which the model began as: `licence` names both."""
+        return self.licence.partition("; base: ")[0]
+
 
 class Training(_Section):
     """How the weights came about, and how good they measured."""
