@@ -95,16 +95,6 @@ class Service:
         return _run(["systemctl", *([] if self.system else ["--user"]), *words])
 
 
-def check_reachable(program: Path) -> None:
-    """Whether a user that owns nothing can run it. Raises UsageError naming the folder that is closed to others."""
-    for folder in (program.resolve(), *program.absolute().parents, *program.resolve().parents):
-        if not folder.stat().st_mode & 0o005 == 0o005:
-            raise UsageError(
-                f"{folder} is closed to other users, so the system's service could not start {program}",
-                "Install ambientd below /opt, or name the user it may run as: --as USER",
-            )
-
-
 def check_user(user: str) -> None:
     """That there is such a user, other than root. Raises UsageError."""
     import pwd

@@ -94,17 +94,3 @@ def test_a_systemd_that_refuses_is_one_line(service):
     done = service("install", CODE="1")
     assert done.returncode == 8
     assert len(done.stderr.splitlines()) == 1
-
-
-def test_a_program_that_others_cannot_reach_is_not_made_the_systems(tmp_path):
-    from ambientd.errors import UsageError
-    from ambientd.service.installer import check_reachable
-
-    private = tmp_path / "private"
-    (private / "bin").mkdir(parents=True)
-    private.chmod(0o700)
-    program = private / "bin" / "python"
-    program.touch(0o755)
-    with pytest.raises(UsageError, match="closed to other users"):
-        check_reachable(program)
-    check_reachable(__import__("pathlib").Path("/bin/sh"))
