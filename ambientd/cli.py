@@ -14,7 +14,7 @@ from ambientd import __version__
 from ambientd.errors import AmbientdError
 from ambientd.lifecycle.commands import reload_configuration
 from ambientd.midi_commands import midi
-from ambientd.options import Several
+from ambientd.options import Several, as_system
 from ambientd.presets.commands import dayparts, preset
 from ambientd.readiness.commands import check
 from ambientd.samplernn.foreign_command import import_model
@@ -101,15 +101,16 @@ main.add_command(reload_configuration, "reload")
 
 
 @main.command()
+@as_system
 @as_json
-def status(as_json: bool) -> None:
+def status(system: bool, as_json: bool) -> None:
     """Show the running daemon.
 
     Its processes, slots, real-time margin, underruns, and seconds of bed played.
     """
-    from ambientd.ipc.runtime import ask_status
+    from ambientd.ipc.runtime import ask_status, socket_to_ask
 
-    answer = ask_status()
+    answer = ask_status(socket_to_ask(system))
     if as_json:
         click.echo(json.dumps(answer))
     else:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ambientd.options import as_system
+
 if TYPE_CHECKING:
     from ambientd.config import Config
 
 NOT_RUNNING = 3
 """As systemctl's own."""
-
-as_system = click.option("--system", is_flag=True, help="The machine's service, rather than the user's.")
 
 
 @click.group()
