@@ -86,15 +86,18 @@ def run(
     CONFIG is a TOML file; without one the defaults play the library's first models. SIGHUP reads it again, as
     `ambientd reload` does.
     """
-    if keep_alive:
-        from ambientd.lifecycle.keep_alive import KeepAlive, command
+    from ambientd.printer import Printer
 
-        sys.exit(KeepAlive(command(config, sets, names, reload), _say).run())
-    from ambientd.daemon import Daemon
-    from ambientd.lifecycle.source import Source
+    with Printer() as say:
+        if keep_alive:
+            from ambientd.lifecycle.keep_alive import KeepAlive, command
 
-    source = Source(config, (*sets, *["reload=true"] * reload), names)
-    sys.exit(Daemon(source, _say, restore).run())
+            sys.exit(KeepAlive(command(config, sets, names, reload), say).run())
+        from ambientd.daemon import Daemon
+        from ambientd.lifecycle.source import Source
+
+        source = Source(config, (*sets, *["reload=true"] * reload), names)
+        sys.exit(Daemon(source, say, restore).run())
 
 
 main.add_command(reload_configuration, "reload")
@@ -256,11 +259,6 @@ def _commands() -> Commands:
     root = click.get_current_context().find_root().command
     assert isinstance(root, Commands)
     return root
-
-
-def _say(line: str) -> None:
-    with contextlib.suppress(OSError):  # the music outlives its terminal, and its log
-        click.echo(line, err=True)
 
 
 def _show(rows: list[dict[str, Any]], columns: tuple[str, ...], as_json: bool) -> None:
