@@ -279,23 +279,21 @@ def _show(rows: list[dict[str, Any]], columns: tuple[str, ...], as_json: bool) -
 
 
 def _cell(value: Any) -> str:
-    if isinstance(value, list):
-        return ", ".join(map(str, value))
     if isinstance(value, bool):
         return "yes" if value else ""
-    return "" if value is None else str(value)
+    text = ", ".join(map(str, value)) if isinstance(value, list) else "" if value is None else str(value)
+    # A card's or another user's text is not to speak to the terminal.
+    return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 def _print_status(status: dict[str, Any]) -> None:
-    """Processes and slots as tables, all else as facts, but for what other commands tell better."""
-    status.pop("parameters", None)
-    status["plugins at fault"] = [p["name"] for p in status.pop("plugins", []) if p["reason"]]
-    for part in ("processes", "slots", "loading", "refused", "sinks", "faults"):
-        rows = status.pop(part, [])
-        if rows:
-            _show(rows, tuple(dict.fromkeys(key for row in rows for key in row)), as_json=False)
-            click.echo()
-    _print_facts(status)
+    """Processes, slots and the like as tables, all else as facts."""
+    from ambientd.status_words import facts, tables
+
+    for rows in tables(status):
+        _show(rows, tuple(dict.fromkeys(key for row in rows for key in row)), as_json=False)
+        click.echo()
+    _print_facts(facts(status))
 
 
 def _print_facts(facts: dict[str, Any], indent: str = "") -> None:

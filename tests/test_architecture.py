@@ -38,6 +38,7 @@ ROOMS: tuple[tuple[str, ...], ...] = (
         "ambientd.sink_threads",
         "ambientd.slots",
         "ambientd.status_socket",
+        "ambientd.status_words",
         "ambientd.supervised",
     ),
     ("ambientd.plugin_reload", "ambientd.vitals"),
