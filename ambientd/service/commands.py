@@ -71,13 +71,17 @@ def status(system: bool, as_json: bool) -> None:
     """Show what systemd or launchd knows of the service; exit 3 when it does not run."""
     from ambientd.service.installer import Service
 
-    facts = Service(system).facts()
+    there = Service(system)
+    facts = there.facts()
+    running = facts["ActiveState"] == "active"
     if as_json:
         click.echo(json.dumps(facts))
     else:
         for name, value in facts.items():
             click.echo(f"{name:23}{value}".rstrip())
-    sys.exit(0 if facts["ActiveState"] == "active" else NOT_RUNNING)
+        if not running:
+            click.echo(f"\nWhat it said last: {there.journal}")
+    sys.exit(0 if running else NOT_RUNNING)
 
 
 @service.command()
