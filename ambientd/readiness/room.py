@@ -12,7 +12,7 @@ from ambientd.config import Config
 from ambientd.errors import DaemonError
 from ambientd.ipc.runtime import ask_status, status_socket_path
 from ambientd.readiness.finding import Report
-from ambientd.readiness.sums import recorded_sum, sum_of
+from ambientd.samplernn.sums import recorded_sum, sum_of
 
 SHORTEST_BED = 30.0
 """Seconds: what is shorter is heard as a loop."""

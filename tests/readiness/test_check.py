@@ -14,9 +14,9 @@ from ambientd.config import Config
 from ambientd.engine.warm import random_checkpoint
 from ambientd.readiness import checks, engine, room
 from ambientd.readiness.finding import Outcome, Report
-from ambientd.readiness.sums import recorded_sum, sum_of
 from ambientd.samplernn.checkpoint import Architecture
 from ambientd.samplernn.library import bundled_folder
+from ambientd.samplernn.sums import recorded_sum, sum_of
 from ambientd.slots import find_slots
 
 from ..running import makes_new_sound
