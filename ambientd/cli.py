@@ -14,7 +14,7 @@ from ambientd import __version__
 from ambientd.errors import AmbientdError
 from ambientd.lifecycle.commands import reload_configuration
 from ambientd.midi_commands import midi
-from ambientd.options import Several
+from ambientd.options import Several, as_system
 from ambientd.presets.commands import dayparts, preset
 from ambientd.readiness.commands import check
 from ambientd.samplernn.foreign_command import import_model
@@ -86,30 +86,34 @@ def run(
     CONFIG is a TOML file; without one the defaults play the library's first models. SIGHUP reads it again, as
     `ambientd reload` does.
     """
-    if keep_alive:
-        from ambientd.lifecycle.keep_alive import KeepAlive, command
+    from ambientd.printer import Printer
 
-        sys.exit(KeepAlive(command(config, sets, names, reload), _say).run())
-    from ambientd.daemon import Daemon
-    from ambientd.lifecycle.source import Source
+    with Printer() as say:
+        if keep_alive:
+            from ambientd.lifecycle.keep_alive import KeepAlive, command
 
-    source = Source(config, (*sets, *["reload=true"] * reload), names)
-    sys.exit(Daemon(source, _say, restore).run())
+            sys.exit(KeepAlive(command(config, sets, names, reload), say).run())
+        from ambientd.daemon import Daemon
+        from ambientd.lifecycle.source import Source
+
+        source = Source(config, (*sets, *["reload=true"] * reload), names)
+        sys.exit(Daemon(source, say, restore).run())
 
 
 main.add_command(reload_configuration, "reload")
 
 
 @main.command()
+@as_system
 @as_json
-def status(as_json: bool) -> None:
+def status(system: bool, as_json: bool) -> None:
     """Show the running daemon.
 
     Its processes, slots, real-time margin, underruns, and seconds of bed played.
     """
-    from ambientd.ipc.runtime import ask_status
+    from ambientd.ipc.runtime import ask_status, socket_to_ask
 
-    answer = ask_status()
+    answer = ask_status(socket_to_ask(system))
     if as_json:
         click.echo(json.dumps(answer))
     else:
@@ -258,11 +262,6 @@ def _commands() -> Commands:
     return root
 
 
-def _say(line: str) -> None:
-    with contextlib.suppress(OSError):  # the music outlives its terminal, and its log
-        click.echo(line, err=True)
-
-
 def _show(rows: list[dict[str, Any]], columns: tuple[str, ...], as_json: bool) -> None:
     """Rows as a JSON list, or as a table of `columns` without those that are empty throughout."""
     if as_json:
@@ -281,23 +280,21 @@ def _show(rows: list[dict[str, Any]], columns: tuple[str, ...], as_json: bool) -
 
 
 def _cell(value: Any) -> str:
-    if isinstance(value, list):
-        return ", ".join(map(str, value))
     if isinstance(value, bool):
         return "yes" if value else ""
-    return "" if value is None else str(value)
+    text = ", ".join(map(str, value)) if isinstance(value, list) else "" if value is None else str(value)
+    # A card's or another user's text is not to speak to the terminal.
+    return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 def _print_status(status: dict[str, Any]) -> None:
-    """Processes and slots as tables, all else as facts, but for what other commands tell better."""
-    status.pop("parameters", None)
-    status["plugins at fault"] = [p["name"] for p in status.pop("plugins", []) if p["reason"]]
-    for part in ("processes", "slots", "loading", "refused", "sinks", "faults"):
-        rows = status.pop(part, [])
-        if rows:
-            _show(rows, tuple(dict.fromkeys(key for row in rows for key in row)), as_json=False)
-            click.echo()
-    _print_facts(status)
+    """Processes, slots and the like as tables, all else as facts."""
+    from ambientd.status_words import facts, tables
+
+    for rows in tables(status):
+        _show(rows, tuple(dict.fromkeys(key for row in rows for key in row)), as_json=False)
+        click.echo()
+    _print_facts(facts(status))
 
 
 def _print_facts(facts: dict[str, Any], indent: str = "") -> None:

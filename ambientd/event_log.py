@@ -74,7 +74,7 @@ class EventLog:
 
     def __init__(self, folder: Path | None, most_bytes: int, say: Say) -> None:
         self.faults: deque[dict[str, Any]] = deque(maxlen=FAULTS)
-        """The last warnings and errors, for `/info`: when, who, state and facts."""
+        """The last warnings and errors, for `/info`: when, who, state and facts; equal ones once, with their count."""
         self._bursts: dict[tuple[str, str], _Burst] = {}
         # Not one of logging's registered loggers: nobody else's settings shall reach it.
         self._logger = logging.Logger("ambientd", logging.INFO)
@@ -90,8 +90,7 @@ class EventLog:
     def event(self, who: str, state: str, level: int = logging.INFO, /, **facts: Any) -> None:
         """Write one event, or count it where there were too many of its kind. Never waits, never raises."""
         if level >= logging.WARNING:
-            at = time.strftime("%Y-%m-%dT%H:%M:%S%z")
-            self.faults.append({"at": at, "who": who, "state": state} | {k: v for k, v in facts.items() if v != ""})
+            self._remember(who, state, facts)
         now = time.monotonic()
         burst = self._bursts.setdefault((who, state), _Burst(now))
         if now - burst.began >= BURST_SECONDS:
@@ -102,6 +101,15 @@ class EventLog:
             burst.left_out += 1
             return
         self._logger.log(level, line(who, state, facts))
+
+    def _remember(self, who: str, state: str, facts: Mapping[str, Any]) -> None:
+        """What comes every second, such as underruns, must not push out why the generator ended."""
+        at = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+        fault = {"at": at, "who": who, "state": state} | {k: v for k, v in facts.items() if v != ""}
+        same = next((before for before in self.faults if _kind(before) == _kind(fault)), None)
+        if same:
+            self.faults.remove(same)
+        self.faults.append(fault | {"count": 1 + (same["count"] if same else 0)})
 
     def saying(self, who: str, say: Say) -> Say:
         """What says a line to people, and writes it as `who`'s event as well."""
@@ -216,6 +224,10 @@ class LogFile(RotatingFileHandler):
 def _time(record: logging.LogRecord, datefmt: str | None = None) -> str:
     local = time.localtime(record.created)
     return f"{time.strftime('%Y-%m-%dT%H:%M:%S', local)}.{int(record.msecs):03d}{time.strftime('%z', local)}"
+
+
+def _kind(fault: Mapping[str, Any]) -> tuple[Any, ...]:
+    return fault["who"], fault["state"], fault.get("why")
 
 
 def _name(state: str) -> str:

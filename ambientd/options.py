@@ -1,10 +1,12 @@
-"""A command-line option that takes several values after one flag. Any command; imports only click."""
+"""Options of several commands. Any command; imports only click."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import click
+
+as_system = click.option("--system", is_flag=True, help="The machine's service, rather than the user's.")
 
 
 class Several(click.Option):

@@ -36,7 +36,7 @@ class LoadedSlot:
 
 def find_slots(config: Config, say: Callable[[str], None]) -> list[LoadedSlot]:
     """The configured models that can be played. One that cannot costs a line; all of them, a CheckpointError."""
-    ids = [slot.model for slot in config.slots] or _to_begin_with()
+    ids = models_to_begin_with(config)
     seed = config.engine.seed
     base = secrets.randbits(30) if seed is None else seed
     found: list[LoadedSlot] = []
@@ -52,8 +52,10 @@ def find_slots(config: Config, say: Callable[[str], None]) -> list[LoadedSlot]:
     return found
 
 
-def _to_begin_with() -> list[str]:
-    """The first models of the library, relatives before strangers: they blend best."""
+def models_to_begin_with(config: Config) -> list[str]:
+    """The ids that `config` names, by slot; else the library's first, relatives before strangers: they blend best."""
+    if config.slots:
+        return [slot.model for slot in config.slots]
     families = {entry.id: _family(entry.path) for entry in library.entries()}
     relatives = Counter(families.values())
     return sorted(families, key=lambda id: -relatives[families[id]])[:DEFAULT_MODELS]

@@ -15,7 +15,7 @@ import ambientd_plugins
 
 ROOMS: tuple[tuple[str, ...], ...] = (
     ("ambientd", "ambientd.errors", "ambientd.types", "ambientd.arrays"),
-    ("ambientd.ipc", "ambientd.follower", "ambientd.options", "ambientd.pulse_guard"),
+    ("ambientd.ipc", "ambientd.follower", "ambientd.options", "ambientd.printer", "ambientd.pulse_guard"),
     ("ambientd.parameters",),
     ("ambientd.ensemble",),
     ("ambientd.plugin",),
@@ -38,6 +38,7 @@ ROOMS: tuple[tuple[str, ...], ...] = (
         "ambientd.sink_threads",
         "ambientd.slots",
         "ambientd.status_socket",
+        "ambientd.status_words",
         "ambientd.supervised",
     ),
     ("ambientd.plugin_reload", "ambientd.vitals", "ambientd.guard"),

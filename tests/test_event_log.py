@@ -50,6 +50,23 @@ def test_an_event_has_a_time_and_a_level_and_faults_are_kept(log):
     assert [(fault["state"], fault["why"]) for fault in log.faults] == [("lost", "SIGKILL")]
 
 
+def test_what_comes_every_second_does_not_wash_the_other_faults_away(said):
+    log = EventLog(None, SMALL, said.append)
+    log.event("generator", "waiting to restart", logging.WARNING, why="ended (SIGKILL)", restarts=1)
+    for total in range(3 * event_log.FAULTS):
+        log.event("player", "underruns", logging.WARNING, total=total)
+    log.event("generator", "waiting to restart", logging.WARNING, why="made no progress for 3 s", restarts=2)
+    log.event("generator", "waiting to restart", logging.WARNING, why="ended (SIGKILL)", restarts=3)
+    told = [(f["who"], f.get("why", f.get("total")), f["count"]) for f in log.faults]
+    assert told == [
+        ("player", 3 * event_log.FAULTS - 1, 3 * event_log.FAULTS),
+        ("generator", "made no progress for 3 s", 1),
+        ("generator", "ended (SIGKILL)", 2),
+    ]
+    assert list(log.faults[-1])[:3] == ["at", "who", "state"]
+    log.close()
+
+
 def test_what_comes_too_often_is_counted(log, monkeypatch):
     now = 1000.0
     monkeypatch.setattr(event_log.time, "monotonic", lambda: now)

@@ -17,6 +17,7 @@ from ambientd.engine.recent import requantised
 from ambientd.engine.voice import Voice, VoiceLoader, choose_prime, network_of, open_voice
 from ambientd.errors import CheckpointError
 from ambientd.samplernn.checkpoint import Card, Checkpoint, load_card
+from ambientd.samplernn.sums import check_sum
 from ambientd.types import BLOCK
 
 LOADING_BYTES = 14
@@ -35,6 +36,7 @@ def admit(loader: VoiceLoader, path: Path, seed: int, limit_mb: int, heard: Call
     voice begins with a piece of its album.
     """
     check_memory(path.stem, load_card(path), bytes_left(limit_mb))
+    check_sum(path)  # a file that has rotted, or was replaced, may well be a valid one
     checkpoint, packed, source = loader.read(path, verify)
     tokens = requantised(heard(), checkpoint.info) if heard else None
     voice = open_voice(checkpoint, seed, packed, tokens)

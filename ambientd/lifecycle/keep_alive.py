@@ -99,9 +99,9 @@ class KeepAlive:
         self._deadline = time.monotonic() + self._start_seconds
         while process.poll() is None:
             if time.monotonic() > self._deadline:
-                self._say("ambientd does not end; it is killed" if self._ending else "ambientd hangs; it is killed")
                 process.kill()
                 process.wait()
+                self._say("ambientd does not end; it is killed" if self._ending else "ambientd hangs; it is killed")
             self._wait(self._deadline)
         self._process = None
         return process.returncode

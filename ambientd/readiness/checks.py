@@ -77,12 +77,10 @@ def check_sinks(config: Config, plugins: Plugins, report: Report) -> None:
 
 def check_models(config: Config, seconds: float, report: Report) -> None:
     """Each one, and all of them together; one that cannot be opened would cost the daemon a slot."""
-    from ambientd.samplernn import library
-    from ambientd.slots import DEFAULT_MODELS, LoadedSlot, open_slot
+    from ambientd.slots import LoadedSlot, models_to_begin_with, open_slot
 
-    ids = [slot.model for slot in config.slots] or [entry.id for entry in library.entries()][:DEFAULT_MODELS]
     found: list[LoadedSlot] = []
-    for number, id in enumerate(ids, 1):
+    for number, id in enumerate(models_to_begin_with(config), 1):
         with report.row(f"slot {number}"):
             found.append(open_slot(number, id, number, found[0] if found else None))
     if not found:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from ambientd.config import Config
 from ambientd.errors import DaemonError
 from ambientd.ipc.runtime import ask_status, status_socket_path
 from ambientd.readiness.finding import Report
-from ambientd.readiness.sums import recorded_sum, sum_of
+from ambientd.samplernn.sums import recorded_sum, sum_of
 
 SHORTEST_BED = 30.0
 """Seconds: what is shorter is heard as a loop."""
@@ -72,15 +73,20 @@ def check_folders(config: Config, report: Report) -> None:
 
     from ambientd.engine.journal_files import logs_folder
     from ambientd.lifecycle.state import default_path
+    from ambientd.midi.mapping import learned_path
     from ambientd.presets.shelf import user_folder
 
-    rights = "Mend the folder's rights, or free some space"
+    rights, state = "Mend the folder's rights, or free some space", default_path()
     _check_folder(report, "kernel cache", user_cache_path("ambientd"), CACHE_MB, f"{rights}; or set XDG_CACHE_HOME")
     _check_folder(report, "presets", user_folder(), CONFIG_MB, rights)
-    _check_folder(report, "last state", default_path().parent, CONFIG_MB, f"{rights}; or set XDG_STATE_HOME")
+    _check_folder(report, "midi mappings", learned_path().parent, CONFIG_MB, rights)
+    _check_folder(report, "last state", state.parent, CONFIG_MB, f"{rights}; or set XDG_STATE_HOME", file=state)
+    if config.log.enabled:
+        _check_log(config, f"{rights}; or set log.folder, or log.limit_mb lower", report)
     if config.replay.enabled:
         remedy = f"{rights}; or set replay.limit_mb lower, or replay.enabled = false"
-        _check_folder(report, "replay log", logs_folder(), config.replay.limit_mb, remedy, _megabytes(logs_folder()))
+        have = _megabytes(logs_folder().rglob("*"))
+        _check_folder(report, "replay log", logs_folder(), config.replay.limit_mb, remedy, have)
     for sink in config.sinks:
         path = sink.options.get("path")
         if isinstance(path, str):
@@ -125,16 +131,35 @@ def check_day_parts(config: Config, report: Report) -> None:
         report.ok("day parts", f"{len(score.parts)} part(s) in {config.dayparts}")
 
 
-def _check_folder(report: Report, check: str, folder: Path, need_mb: int, remedy: str, have_mb: int = 0) -> None:
-    """need_mb: for all that will be there; have_mb: what of it is there."""
-    place = next((p for p in (folder, *folder.parents) if p.exists()), folder)
+def _check_log(config: Config, remedy: str, report: Report) -> None:
+    from ambientd.event_log import NAME, log_folder
+
+    folder = (config.log.folder or log_folder()).expanduser().absolute()
+    have = _megabytes(folder.glob(f"{NAME}*"))
+    _check_folder(report, "log", folder, config.log.limit_mb, remedy, have, folder / NAME)
+
+
+def _check_folder(
+    report: Report,
+    check: str,
+    folder: Path,
+    need_mb: int,
+    remedy: str,
+    have_mb: int = 0,
+    file: Path | None = None,
+) -> None:
+    """need_mb: for all that will be there; have_mb: what of it is there. file: gone on with where there is one."""
     try:
-        with tempfile.TemporaryFile(dir=place) as file:
-            file.write(b"\0")
-            file.flush()
+        if file and file.exists():  # after a first try with sudo it is root's
+            file.open("r+b").close()
+        place = next((p for p in (folder, *folder.parents) if p.exists()), folder)
+        with tempfile.TemporaryFile(dir=place) as trial:
+            trial.write(b"\0")
+            trial.flush()
         free = shutil.disk_usage(place).free // 1_000_000
     except OSError as error:
-        report.fail(check, f"{folder} cannot be written to ({error.strerror})", remedy)
+        closed = file if error.filename == str(file) else folder
+        report.fail(check, f"{closed} cannot be written to ({error.strerror})", remedy)
         return
     what = f"{folder}, {free} MB free"
     if free < need_mb - have_mb:
@@ -143,5 +168,5 @@ def _check_folder(report: Report, check: str, folder: Path, need_mb: int, remedy
         report.ok(check, what)
 
 
-def _megabytes(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) // 1_000_000
+def _megabytes(files: Iterable[Path]) -> int:
+    return sum(path.stat().st_size for path in files if path.is_file()) // 1_000_000

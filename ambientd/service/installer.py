@@ -17,6 +17,8 @@ from ambientd.service.units import LABEL, NAME, launchd_plist, system_unit, user
 
 PATIENCE_SECONDS = 150
 """Starting waits for the first sound, and the unit allows two minutes for it."""
+NO_BUS = ("connect to bus", "not been booted with systemd")
+"""What systemctl says of a systemd that it cannot reach, in lines that are long and help nobody."""
 FACTS = (
     "LoadState", "ActiveState", "SubState", "UnitFileState", "Result", "MainPID", "NRestarts",
     "ExecMainStartTimestamp", "StatusText", "FragmentPath",
@@ -37,6 +39,13 @@ class Service:
         self.name = LABEL if self.launchd else f"{NAME}.service"
         self.path = _folder(system, self.launchd) / (f"{LABEL}.plist" if self.launchd else self.name)
 
+    @property
+    def journal(self) -> str:
+        """The command that shows what the service has said."""
+        if self.launchd:
+            return f"less {_launchd_log()}"
+        return f"journalctl {'' if self.system else '--user '}-u {NAME} -e"
+
     def text(self, config: Path | None, user: str | None, plugins: str = "") -> str:
         """The file's. config: what `ambientd run` is given. user: whom the system's service runs as.
 
@@ -45,7 +54,7 @@ class Service:
         # -P: what lies in the folder that it starts in is not to be imported.
         command = [sys.executable, "-P", "-m", NAME, "run", "--restore", *([str(config.resolve())] if config else [])]
         if self.launchd:
-            return launchd_plist(command, plugins, Path.home() / "Library" / "Logs" / f"{NAME}.log")
+            return launchd_plist(command, plugins, _launchd_log())
         return system_unit(command, plugins, user) if self.system else user_unit(command, plugins)
 
     def install(self, text: str, start: bool) -> None:
@@ -65,7 +74,14 @@ class Service:
         self._systemctl("daemon-reload")
         self._systemctl("enable", self.name)
         if start:
+            self._start()
+
+    def _start(self) -> None:
+        """Waits for the first sound."""
+        try:
             self._systemctl("restart", self.name)
+        except DaemonError as error:
+            raise DaemonError(f"it is installed, and does not start: {error.what}", f"See {self.journal}") from None
 
     def uninstall(self) -> None:
         """Stop it, for good. Raises DaemonError where there is none."""
@@ -92,17 +108,13 @@ class Service:
         return {fact: found.get(fact, "") for fact in FACTS}
 
     def _systemctl(self, *words: str) -> subprocess.CompletedProcess[str]:
-        return _run(["systemctl", *([] if self.system else ["--user"]), *words])
-
-
-def check_reachable(program: Path) -> None:
-    """Whether a user that owns nothing can run it. Raises UsageError naming the folder that is closed to others."""
-    for folder in (program.resolve(), *program.absolute().parents, *program.resolve().parents):
-        if not folder.stat().st_mode & 0o005 == 0o005:
-            raise UsageError(
-                f"{folder} is closed to other users, so the system's service could not start {program}",
-                "Install ambientd below /opt, or name the user it may run as: --as USER",
-            )
+        done = _run(["systemctl", *([] if self.system else ["--user"]), *words], may_fail=True)
+        if done.returncode and any(words in done.stderr for words in NO_BUS):
+            if self.system:
+                raise DaemonError("systemd does not run here", "Use `ambientd run --keep-alive` instead")
+            remedy = "Log in as the user itself, rather than by su or sudo; the machine's service is --system"
+            raise DaemonError("this user's systemd cannot be reached", remedy)
+        return _checked(done)
 
 
 def check_user(user: str) -> None:
@@ -125,6 +137,10 @@ def _folder(system: bool, launchd: bool) -> Path:
     return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "systemd" / "user"
 
 
+def _launchd_log() -> Path:
+    return Path.home() / "Library" / "Logs" / f"{NAME}.log"
+
+
 def _domain() -> str:
     return f"gui/{os.getuid()}"
 
@@ -136,8 +152,12 @@ def _run(words: list[str], may_fail: bool = False) -> subprocess.CompletedProces
     try:
         done = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE_SECONDS)
     except subprocess.TimeoutExpired:
-        raise DaemonError(f"`{' '.join(words)}` did not come back", f"See journalctl -u {NAME}") from None
-    if done.returncode and not may_fail:
+        raise DaemonError(f"`{' '.join(words)}` did not come back", "See docs/installation.md") from None
+    return done if may_fail else _checked(done)
+
+
+def _checked(done: subprocess.CompletedProcess[str]) -> subprocess.CompletedProcess[str]:
+    if done.returncode:
         said = (done.stderr or done.stdout).strip().splitlines() or [f"exit {done.returncode}"]
-        raise DaemonError(f"`{' '.join(words)}`: {said[0].rstrip('.')}", "See docs/installation.md")
+        raise DaemonError(f"`{' '.join(done.args)}`: {said[0].rstrip('.')}", "See docs/installation.md")
     return done

@@ -40,6 +40,9 @@ SystemCallArchitectures=native
 SystemCallFilter=@system-service
 SystemCallErrorNumber=EPERM
 # Not MemoryDenyWriteExecute: the kernels are compiled for this very processor.
+# As much as the player asks for, or it would be less on time than root's. A user's systemd gives what it has itself.
+LimitRTPRIO=5
+LimitNICE=-11
 """
 
 SYSTEM = """\

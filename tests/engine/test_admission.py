@@ -14,6 +14,7 @@ from ambientd.engine.voice import MAX_PRIME, VoiceLoader, pack
 from ambientd.errors import CheckpointError
 from ambientd.samplernn.checkpoint import Forecast, save
 from ambientd.samplernn.quantize import decode
+from ambientd.samplernn.sums import sum_of
 from ambientd.types import BLOCK
 
 
@@ -40,6 +41,17 @@ def test_a_model_that_computes_no_numbers_is_refused(make_checkpoint):
     tensors = dict(checkpoint.tensors) | {"sample.output.weight": np.full((256, 24), 3e38, np.float32)}
     with pytest.raises(CheckpointError, match="is no number"):
         verify(replace(checkpoint, tensors=tensors), pack(replace(checkpoint, tensors=tensors)))
+
+
+def test_a_model_that_is_not_the_one_published_is_refused(tmp_path, make_checkpoint):
+    checkpoint, path, sums = make_checkpoint(), tmp_path / "a.safetensors", tmp_path / "SHA256SUMS"
+    save(path, checkpoint.card, checkpoint.tensors, checkpoint.prime)
+    admit(VoiceLoader(), path, 1, 0, None)
+    sums.write_text(f"{sum_of(path)}  a.safetensors\n")
+    admit(VoiceLoader(), path, 1, 0, None)
+    save(path, checkpoint.card, dict(make_checkpoint(seed=2).tensors), checkpoint.prime)
+    with pytest.raises(CheckpointError, match=r"a\.safetensors is not the file that was published"):
+        admit(VoiceLoader(), path, 1, 0, None)
 
 
 def test_what_was_refused_once_is_refused_again(tmp_path, make_checkpoint):

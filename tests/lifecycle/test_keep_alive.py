@@ -87,6 +87,16 @@ def test_a_daemon_without_sound_is_killed_and_started_again(keep, tmp_path):
     assert out.splitlines()[0] == "ambientd hangs; it is killed"
 
 
+def test_a_daemon_that_hangs_is_killed_before_anybody_is_told(tmp_path):
+    """Telling may take for ever, where nobody reads."""
+    parent = PARENT.replace("sys.exit(keep_alive.KeepAlive(", "keeper = keep_alive.KeepAlive(")
+    parent = parent.replace(", watchdog=3).run())", ", watchdog=1)\nkeeper.run()")
+    parent = parent.replace("print(line, flush=True)", "(print(keeper._process.poll(), flush=True), os._exit(0))")
+    hangs = "play(0.2)\nwhile True: time.sleep(1)"
+    words = [sys.executable, "-c", f"import os{parent}", DAEMON + hangs, str(tmp_path / "lives")]
+    assert subprocess.run(words, capture_output=True, text=True, timeout=60).stdout == f"{-signal.SIGKILL}\n"
+
+
 def test_the_wish_to_end_is_passed_on(keep, tmp_path):
     parent = keep("print('up', flush=True)\nplay()")
     assert parent.stdout.readline() == "up\n"

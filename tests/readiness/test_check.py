@@ -9,12 +9,15 @@ import sys
 import numpy as np
 import pytest
 
+from ambientd import event_log
+from ambientd.config import Config
 from ambientd.engine.warm import random_checkpoint
-from ambientd.readiness import engine
+from ambientd.readiness import checks, engine, room
 from ambientd.readiness.finding import Outcome, Report
-from ambientd.readiness.sums import recorded_sum, sum_of
 from ambientd.samplernn.checkpoint import Architecture
 from ambientd.samplernn.library import bundled_folder
+from ambientd.samplernn.sums import recorded_sum, sum_of
+from ambientd.slots import find_slots
 
 from ..running import makes_new_sound
 
@@ -47,8 +50,34 @@ def test_all_is_well_and_leaves_no_trace(check, home):
     assert {row["outcome"] for row in rows.values() if row["check"] != "plugins"} == {"ok"}
     assert {"configuration", "mashup", "slot 1", "real-time margin", "memory", "bed", "audio device"} <= rows.keys()
     assert {"osc", "midi", "runtime folder", "kernel cache", "presets", "last state", "replay log"} <= rows.keys()
+    assert {"log", "midi mappings"} <= rows.keys()
     assert "bits a sample from the reference" in rows["slot 1"]["found"]
     assert sorted(set(home.rglob("*")) - set(before)) == [home / "ambientd"]  # the folder of the status socket
+
+
+def test_what_is_checked_without_a_configuration_is_what_plays_without_one(monkeypatch):
+    """Bundled siblings, and not the first two of the alphabet."""
+    probed = []
+    monkeypatch.setattr(checks, "run_probe", lambda probe, settings, report: probed.append(settings))
+    checks.check_models(Config(), 0.1, Report())
+    played = find_slots(Config(), print)
+    assert [slot["id"] for slot in probed[0]["slots"]] == [slot.id for slot in played]
+
+
+@pytest.mark.parametrize("broken", ["folder", "file"])
+def test_a_log_that_cannot_be_written_is_a_failed_row(tmp_path, broken):
+    (tmp_path / "file").touch()
+    (tmp_path / "log" / event_log.NAME).mkdir(parents=True)  # a folder in the file's place
+    folder = tmp_path / "file" / "log" if broken == "folder" else tmp_path / "log"
+    report = Report()
+    room.check_folders(Config(log={"folder": folder}, replay={"enabled": False}), report)
+    (row,) = [finding for finding in report.findings if finding.check == "log"]
+    assert row.outcome is Outcome.FAILED
+    assert str(folder) in row.found
+    assert "log.folder" in row.remedy
+    report = Report()
+    room.check_folders(Config(log={"folder": folder, "enabled": False}, replay={"enabled": False}), report)
+    assert "log" not in [finding.check for finding in report.findings]
 
 
 def test_every_failure_is_named_with_a_remedy_and_the_others_are_still_checked(check, home):

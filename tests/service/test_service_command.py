@@ -11,7 +11,8 @@ import pytest
 SYSTEMCTL = """#!/bin/sh
 echo "$@" >> "$HOME/asked"
 case "$*" in *show*) printf 'ActiveState=%s\\nNRestarts=2\\nExtra=1\\n' "${STATE:-active}";; esac
-exit ${CODE:-0}
+[ -n "$SAYS" ] && echo "$SAYS" >&2
+case "$*" in *$FAILS*) exit ${CODE:-0};; esac
 """
 pytestmark = pytest.mark.skipif(sys.platform == "darwin", reason="macOS has launchd")
 
@@ -90,21 +91,36 @@ def test_what_cannot_be_installed_says_why(service, tmp_path, words, said, code)
     assert not (tmp_path / "asked").exists()
 
 
+@pytest.mark.parametrize(
+    "says",
+    [
+        "Failed to connect to bus: $DBUS_SESSION_BUS_ADDRESS and $XDG_RUNTIME_DIR not defined (consider using "
+        "--machine=<user>@.host --user to connect to bus of other user)",
+        "System has not been booted with systemd as init system (PID 1). Can't operate.",
+    ],
+)
+def test_a_systemd_that_is_not_there_is_one_short_line_with_a_remedy(service, says):
+    for words, remedy in ([], "Log in as the user"), (["--system"], "--keep-alive"):
+        done = service("status", *words, SAYS=says, CODE="1")
+        assert done.returncode == 8
+        assert len(done.stderr.splitlines()) == 1
+        assert len(done.stderr) < 160
+        assert "bus" not in done.stderr
+        assert remedy in done.stderr
+
+
+def test_a_service_that_does_not_start_says_where_to_look(service):
+    says = "Job for ambientd.service failed because the control process exited with error code."
+    done = service("install", SAYS=says, FAILS="restart", CODE="1")
+    assert done.returncode == 8
+    assert "does not start" in done.stderr
+    assert done.stderr.rstrip().endswith("See journalctl --user -u ambientd -e")
+    assert "What it said last: journalctl --user -u ambientd -e" in service("status", STATE="failed").stdout
+    assert "journalctl -u ambientd -e" in service("status", "--system", STATE="failed").stdout
+    assert "journalctl" not in service("status").stdout
+
+
 def test_a_systemd_that_refuses_is_one_line(service):
     done = service("install", CODE="1")
     assert done.returncode == 8
     assert len(done.stderr.splitlines()) == 1
-
-
-def test_a_program_that_others_cannot_reach_is_not_made_the_systems(tmp_path):
-    from ambientd.errors import UsageError
-    from ambientd.service.installer import check_reachable
-
-    private = tmp_path / "private"
-    (private / "bin").mkdir(parents=True)
-    private.chmod(0o700)
-    program = private / "bin" / "python"
-    program.touch(0o755)
-    with pytest.raises(UsageError, match="closed to other users"):
-        check_reachable(program)
-    check_reachable(__import__("pathlib").Path("/bin/sh"))

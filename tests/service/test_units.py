@@ -6,9 +6,11 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
+from ambientd.audio import punctual
 from ambientd.service import units
 
 COMMAND = [sys.executable, "-P", "-m", "ambientd", "run", "/etc/a $HOME 100%.toml"]
@@ -46,6 +48,22 @@ def test_the_system_service_is_little_exposed(tmp_path):
     path.write_text(units.system_unit(COMMAND, PLUGINS))
     done = analyze(path, "security", "--offline=true", "--threshold=30", "--no-pager")
     assert done.returncode == 0, done.stdout[-300:]
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setscheduler"), reason="macOS has no such limits")
+def test_it_may_be_as_punctual_as_the_player_wants_to_be(monkeypatch):
+    """Without, a service plays with less priority than root's soak has shown."""
+    asked = {}
+    monkeypatch.setattr(punctual, "gc", Mock())
+    monkeypatch.setattr(sys, "setswitchinterval", Mock())
+    monkeypatch.setattr(os, "setpriority", lambda which, who, nice: asked.update(LimitNICE=nice))
+    monkeypatch.setattr(os, "sched_setscheduler", lambda pid, how, p: asked.update(LimitRTPRIO=p.sched_priority))
+    punctual.prefer_punctuality()
+    punctual.prefer_real_time()
+    for unit in units.user_unit(COMMAND, PLUGINS), units.system_unit(COMMAND, PLUGINS):
+        limits = dict(line.split("=", 1) for line in unit.splitlines() if line.startswith("Limit"))
+        assert int(limits["LimitRTPRIO"]) >= asked["LimitRTPRIO"]
+        assert int(limits["LimitNICE"]) <= asked["LimitNICE"]
 
 
 def test_a_command_is_quoted_as_systemd_reads_it():

@@ -83,6 +83,7 @@ def test_a_configuration_is_a_file_too(folder: Path) -> None:
         (["--set", "max_slot=3"], "Did you mean 'max_slots'?"),
         (["--running"], "ambientd is not running"),
         (["--running", "--set", "max_slots=3"], "has a configuration already"),
+        (["--system"], "--system is for --running"),
         (["missing.toml"], "missing.toml cannot be read"),
     ],
 )
