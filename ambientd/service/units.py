@@ -45,6 +45,8 @@ LimitRTPRIO=5
 LimitNICE=-11
 """
 
+USERS_TARGET = "default.target"
+
 SYSTEM = """\
 # Everything it keeps is in /var/lib/ambientd (models, presets, plugins, logs, the last state) and /var/cache/ambientd.
 StateDirectory=ambientd
@@ -77,7 +79,7 @@ def user_unit(command: Sequence[str], plugins: str) -> str:
     """For the user's own systemd. command: the program and its words, absolute paths. plugins: see `plugin_permits`."""
     # Of the sound servers those that are not there are not waited for.
     after = "pipewire-pulse.service pipewire.service pulseaudio.service"
-    return _unit(command, after, _allowing(plugins) + COMMON, "default.target")
+    return _unit(command, after, _allowing(plugins) + COMMON, USERS_TARGET)
 
 
 def system_unit(command: Sequence[str], plugins: str, user: str | None = None) -> str:
@@ -110,8 +112,9 @@ def _allowing(plugins: str) -> str:
 
 
 def _unit(command: Sequence[str], after: str, service: str, target: str) -> str:
+    systemctl = "systemctl --user" if target == USERS_TARGET else "systemctl"
     return f"""\
-# Written by `ambientd service install`, which writes it anew; changes of your own: systemctl edit ambientd
+# Written by `ambientd service install`, which writes it anew; changes of your own: {systemctl} edit ambientd
 [Unit]
 Description=ambientd: endless ambient music
 After={after}
