@@ -74,6 +74,10 @@ class Pacing:
         for event in self._child.poll():
             self._heard = now
             self._heed(event)
+        if self._child.returncode == 0 and not self._playing:  # it has looked long enough: the next one goes on
+            self._child.close()
+            self._child = None
+            return
         fault = self._fault(now)
         if fault:
             self._lose(fault, now)

@@ -4,17 +4,21 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 
 import numpy as np
 import pytest
 from scipy.signal import resample_poly
 
+from ambientd.audio import pacing
 from ambientd.audio.controls import PlayerControl
 from ambientd.audio.device import Clock, find_device, list_devices
 from ambientd.audio.device_process import Converted, DeviceConfig, Gate
 from ambientd.audio.fades import PANIC_SECONDS, PanicFade
 from ambientd.audio.handover import Handover
 from ambientd.audio.limiter import Limiter
+from ambientd.audio.pacing import Pacing
+from ambientd.audio.player import PlayerConfig
 from ambientd.audio.resampler import Resampler
 from ambientd.errors import DeviceError
 from ambientd.ipc.memory import Segment
@@ -98,6 +102,27 @@ def test_devices_are_listed_and_found_by_part_of_their_name(pulse):
     assert "'ambient'" in names
     assert found == "ambient"
     assert listed.stderr == ""
+
+
+def test_who_looks_for_a_device_is_replaced_now_and_then_and_nobody_is_told(monkeypatch):
+    spawned, told = [], []
+    spawn = pacing.Child.spawn
+    monkeypatch.setattr(pacing, "DeviceConfig", partial(DeviceConfig, looks=1))
+    monkeypatch.setattr(pacing.Child, "spawn", lambda *words: spawned.append(spawn(*words)) or spawned[-1])
+    control = Segment.create(Values.nbytes(len(PlayerControl)))
+    config = PlayerConfig(*[control.fd] * 9, source_rate=16_000, device="a device nobody has")
+    pace = Pacing(config, Handover(config.block, 2), told.append)
+    back_off = pace._back_off
+    deadline = time.monotonic() + 60
+    while len(spawned) < 3:
+        assert time.monotonic() < deadline
+        pace.turn()
+        time.sleep(0.01)
+    pace.close()
+    pace._clock.stop()
+    assert [child.returncode for child in spawned[:2]] == [0, 0]
+    assert [(event["output"], event["waiting_for"]) for event in told] == [("null", "a device nobody has")]
+    assert pace._back_off == back_off
 
 
 def test_panic_overtakes_the_blocks_that_wait_and_goes_back_when_released():
