@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -13,7 +17,7 @@ from ambientd.soak import certificate
 from ambientd.soak.listening import MOST_CLICK, hearing, longest_gap, pitch, sharpest_click
 from ambientd.soak.loudness import after_silence, fade_seconds, step_at, true_peak
 from ambientd.soak.outcome import Outcome, Result, State
-from ambientd.soak.resources import Held, slope
+from ambientd.soak.resources import Held, family, held, slope
 from ambientd.soak.runner import attempt, choose, perform, plan
 from ambientd.soak.scenario import Effort, Missed, NotTried, Scenario, at_least, at_most
 from ambientd.soak.scenarios import all_scenarios
@@ -151,6 +155,22 @@ def test_a_certificate_says_what_was_measured(tmp_path, states, held):
 def test_a_slope_is_that_of_a_straight_line():
     samples = [Held(10 + t, 1000 + 3 * t, 1, 1) for t in range(20)]
     assert slope(samples) == pytest.approx(3)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what another process holds")
+def test_what_a_childs_child_holds_is_counted():
+    words = "import subprocess, sys; subprocess.Popen(['sleep', '60']); print(flush=True); sys.stdin.read()"
+    with subprocess.Popen([sys.executable, "-c", words], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        child.stdout.readline()
+        rows = [{"role": "player", "pid": child.pid}, {"role": "midi", "pid": None}]
+        both = held(1.0, {"processes": rows})
+        (grandchild,) = family([child.pid]) - {child.pid}
+        os.kill(grandchild, signal.SIGKILL)
+        child.stdin.close()
+    assert both.threads == 2
+    assert both.at == 1.0
+    gone = held(2.0, {"processes": rows})
+    assert (gone.bytes, gone.handles, gone.threads) == (0, 0, 0)
 
 
 def test_every_scenario_has_an_id_of_its_own_and_a_promise():
