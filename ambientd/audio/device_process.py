@@ -66,6 +66,8 @@ class DeviceConfig:
     latency: float
     control_fd: int
     """Of the player's PlayerControl cells."""
+    held: str = ""
+    """The name of the device that it was before: see `find_device`."""
     looks: int = MOST_LOOKS
 
     @property
@@ -175,7 +177,7 @@ def _open(config: DeviceConfig, link: ParentLink) -> tuple[DeviceOutput, Gate] |
 
 
 def _try_to_open(config: DeviceConfig) -> tuple[DeviceOutput, Gate]:
-    output = DeviceOutput(config.device, config.sample_rate, config.block, config.channels, config.latency)
+    output = DeviceOutput(config.device, config.sample_rate, config.block, config.channels, config.latency, config.held)
     control = Values(Segment.attach(config.control_fd), len(PlayerControl))
     gate = Gate(PanicFade(control, output.sample_rate))
     try:

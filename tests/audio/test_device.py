@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from scipy.signal import resample_poly
 
-from ambientd.audio import pacing
+from ambientd.audio import device, pacing
 from ambientd.audio.controls import PlayerControl
-from ambientd.audio.device import Clock, find_device, list_devices
+from ambientd.audio.device import Clock, DeviceInfo, find_device, list_devices
 from ambientd.audio.device_process import Converted, DeviceConfig, Gate
 from ambientd.audio.fades import PANIC_SECONDS, PanicFade
 from ambientd.audio.handover import Handover
@@ -94,6 +94,39 @@ def test_a_device_that_is_not_there_is_named_with_what_is_there():
 LIST = (
     "from ambientd.audio.device import *; print([d.name for d in list_devices()]); print(find_device('AMBIENT').name)"
 )
+
+
+def listed(monkeypatch, *names):
+    found = [DeviceInfo(index, name, "ALSA", 2, 48_000, default=False) for index, name in enumerate(names)]
+    monkeypatch.setattr(device, "list_devices", lambda: found)
+
+
+def test_a_device_that_is_held_to_is_found_wherever_it_is_and_no_other(monkeypatch):
+    listed(monkeypatch, "HDMI: USB Audio Monitor", "USB Audio")
+    assert find_device("USB Audio").name == "USB Audio"
+    assert find_device("0").name == "HDMI: USB Audio Monitor"
+    assert find_device("0", held="USB Audio").index == 1
+    listed(monkeypatch, "HDMI: USB Audio Monitor")
+    for asked in ("USB Audio", "0"):
+        with pytest.raises(DeviceError, match="no audio device 'USB Audio'"):
+            find_device(asked, held="USB Audio")
+
+
+def test_a_card_is_known_by_its_name_whatever_alsas_number(monkeypatch):
+    listed(monkeypatch, "USB: - (hw:0,1)", "USB: - (hw:2,0)")
+    assert find_device("USB: - (hw:1,0)", held="USB: - (hw:1,0)").index == 1
+    assert find_device("USB: - (hw:1,0)").index == 1
+    listed(monkeypatch, "USB: - (hw:2,0)", "USB: - (hw:1,0)")
+    assert find_device("0", held="USB: - (hw:1,0)").index == 1
+    listed(monkeypatch, "USB: - (hw:2,0)", "USB: - (hw:3,0)")
+    with pytest.raises(DeviceError, match="More than one"):
+        find_device("0", held="USB: - (hw:1,0)")
+
+
+def test_of_two_devices_with_one_name_the_number_says_which(monkeypatch):
+    listed(monkeypatch, "Duet", "Duet")
+    assert [find_device(asked).index for asked in ("0", "1", "Duet")] == [0, 1, 0]
+    assert find_device("1", held="Duet").index == 1
 
 
 def test_devices_are_listed_and_found_by_part_of_their_name(pulse):
