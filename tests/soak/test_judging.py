@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from ambientd.errors import UsageError
+from ambientd.health import CURES
 from ambientd.samplernn.library import bundled_folder
 from ambientd.soak import certificate
 from ambientd.soak.listening import MOST_CLICK, hearing, longest_gap, pitch, sharpest_click
@@ -21,6 +22,7 @@ from ambientd.soak.resources import Held, family, held, slope
 from ambientd.soak.runner import attempt, choose, perform, plan
 from ambientd.soak.scenario import Effort, Missed, NotTried, Scenario, at_least, at_most
 from ambientd.soak.scenarios import all_scenarios
+from ambientd.soak.scenarios.health import Course
 
 RATE = 48_000
 
@@ -171,6 +173,37 @@ def test_what_a_childs_child_holds_is_counted():
     assert both.at == 1.0
     gone = held(2.0, {"processes": rows})
     assert (gone.bytes, gone.handles, gone.threads) == (0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("fault", "tried", "healed"),
+    [
+        ("noise", ("nudge", "reprime", "next model"), "is replaced, by the third step"),
+        ("noise", ("nudge", "reprime"), "is well by a reprime"),
+        ("noise", ("nudge",), "is well by a nudge"),
+        ("reluctant", ("nudge",), "is well by a nudge"),
+    ],
+)
+def test_whatever_cure_healed_a_voice_is_measured(fault, tried, healed):
+    course = Course(fault)
+    state = "noise" if fault == "noise" else "silent"
+
+    def look(at, **health):
+        cures = {cure: int(cure in tried[:at]) for cure in CURES}
+        course.look({"id": fault, "health": {"state": state, "healed": 0, "cures": cures} | health}, at, at - 1)
+
+    look(1)
+    look(2)
+    look(3)
+    assert not course.counted
+    look(4, state="healthy", healed=1, last_fault=state)
+    assert course.counted
+    heard, cured = course.measures(Effort())
+    assert (heard.name, cured.name) == (f"{fault}: heard", f"{fault}: {healed}")
+    assert heard.holds
+    assert cured.holds
+    assert cured.value == (3 if "next model" in tried else 4) - 1
+    assert cured.limit == 5 * len(tried)
 
 
 def test_every_scenario_has_an_id_of_its_own_and_a_promise():
