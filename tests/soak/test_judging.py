@@ -17,7 +17,7 @@ from ambientd.samplernn.library import bundled_folder
 from ambientd.soak import certificate
 from ambientd.soak.listening import MOST_CLICK, hearing, longest_gap, pitch, sharpest_click
 from ambientd.soak.loudness import after_silence, fade_seconds, step_at, true_peak
-from ambientd.soak.outcome import Outcome, Result, State
+from ambientd.soak.outcome import End, Outcome, Result, State
 from ambientd.soak.resources import Held, family, held, slope
 from ambientd.soak.runner import attempt, choose, perform, plan
 from ambientd.soak.scenario import Effort, Missed, NotTried, Scenario, at_least, at_most
@@ -122,12 +122,25 @@ def raising(error):
         (lambda rig, effort: [], State.BROKEN, ""),
         (raising(NotTried("no swap here")), State.NOT_TRIED, "no swap here"),
         (raising(Missed("it never came")), State.BROKEN, "it never came"),
-        (raising(OSError("gone")), State.BROKEN, "gone"),
+        (raising(OSError("gone")), State.BROKEN, "OSError: gone"),
+        (raising(KeyError("next model")), State.BROKEN, "KeyError: 'next model'"),
     ],
 )
 def test_what_is_not_shown_to_hold_is_broken_or_not_tried(run, state, reason):
     outcome = attempt(None, scenario(run), Effort())
     assert (outcome.state, outcome.reason) == (state, reason)
+
+
+@pytest.mark.parametrize("interruption", [KeyboardInterrupt(), SystemExit(143)])
+def test_who_interrupts_is_heard_although_tidying_up_fails(interruption):
+    def run(rig, effort):
+        try:
+            raise interruption
+        finally:
+            raise Missed("the daemon does not answer") from None
+
+    with pytest.raises(type(interruption)):
+        attempt(None, scenario(run), Effort())
 
 
 @pytest.mark.parametrize(
@@ -142,7 +155,7 @@ def test_what_is_not_shown_to_hold_is_broken_or_not_tried(run, state, reason):
 def test_a_certificate_says_what_was_measured(tmp_path, states, held):
     measures = [at_most("<gap>", 1.5, "ms", 20)]
     outcomes = [Outcome(scenario(title="Über & out"), state, measures, 1, 2.0, "why") for state in states]
-    result = Result("2026-01-01", {"cores": 2}, {"ambientd": "1"}, {"models": ["a", "b"]}, outcomes)
+    result = Result("2026-01-01", {"cores": 2}, {"ambientd": "1"}, {"models": ["a", "b"]}, outcomes, 9, End.COMPLETE)
     json_path, html_path = certificate.write(result, tmp_path / "deep" / "er")
     written = json.loads(json_path.read_text())
     assert written["held"] is held
@@ -152,6 +165,12 @@ def test_a_certificate_says_what_was_measured(tmp_path, states, held):
     assert "<gap>" not in page
     assert page.count("&lt;gap&gt;") == len(states)
     assert "http" not in page
+    result.end = End.INTERRUPTED
+    certificate.write(result, json_path.parent)
+    written = json.loads(json_path.read_text())
+    assert (written["held"], written["end"], written["planned"]) == (False, "interrupted", 9)
+    assert f"interrupted: {'not every' if State.BROKEN in states else 'no'} promise" in html_path.read_text()
+    assert f"{len(states)} of 9 scenarios" in html_path.read_text()
 
 
 def test_a_slope_is_that_of_a_straight_line():
