@@ -67,6 +67,7 @@ def _spawn_player(daemon: Daemon) -> Child:
         source_rate=daemon.sample_rate,
         channels=audio.channels,
         device=device,
+        held=daemon.output.get("held", ""),
         device_rate=audio.sample_rate,
         block=daemon.shared.block,
         latency=daemon.shared.latency.device,

@@ -84,7 +84,8 @@ class Audio(StrictModel):
     output: Literal["device", "null"] = "device"
     """What sets the pace: the audio device, or a clock that plays to nobody."""
     device: str | int | None = None
-    """A name or part of one, or a number (`ambientd devices`); by default the system's own."""
+    """A name or part of one, or a number (`ambientd devices`); by default the system's own. What it meant first is held
+    to by its whole name; but a number may be another device's at the next start."""
     sample_rate: int = Field(48_000, ge=8_000, le=384_000)
     """That the device is asked for, Hz; models of another rate are resampled."""
     channels: int = Field(2, ge=1, le=8)

@@ -3,8 +3,8 @@
 PulseAudio (16, and PipeWire in its name) moves a stream that asked for one sink to another when the default changes
 or the sink vanishes, and ALSA's way to it has no flag against that. A stream that prefers a sink stays with it when the
 default changes, and module-stream-restore, which every desktop has loaded, can be told what a stream prefers; it knows
-a stream by its name. Where it is moved all the same it is brought back at once, and where there is no back, it falls
-silent.
+a stream by its name. Where it is moved all the same it is brought back at once, and where there is no back, or the
+server refuses, it falls silent and is given up.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ def name_stream(name: str) -> None:
 
 
 def guard_against_moves(lost: Callable[[], None]) -> None:
-    """Watch this process's own stream, which must be playing. lost: called when it cannot be brought back.
+    """Watch this process's own stream, which must be playing. lost: called by the thread that watches, when the
+    stream cannot be brought back; it is muted then.
 
     Where the device is not PulseAudio's there is nothing to watch: nobody else moves streams.
     """
@@ -47,6 +48,14 @@ def guard_against_moves(lost: Callable[[], None]) -> None:
 
 
 def _guard(pulse: Any, home: str, lost: Callable[[], None]) -> None:
+    # A server that goes, or refuses a move, has many words in pulsectl; the stream may be muted, and is of no more use.
+    with contextlib.suppress(Exception):
+        _keep_at(home, pulse)
+    lost()
+
+
+def _keep_at(home: str, pulse: Any) -> None:
+    """Bring the stream back each time; ends when its home is gone. Raises what pulsectl does."""
     import pulsectl
 
     pulse.event_mask_set("sink_input")
@@ -55,21 +64,17 @@ def _guard(pulse: Any, home: str, lost: Callable[[], None]) -> None:
         raise pulsectl.PulseLoopStop
 
     pulse.event_callback_set(stop)
-    try:
-        streams, sink = [stream.index for stream in _own(pulse)], _sink(pulse, home)
-        while True:
-            if any(pulse.sink_input_info(stream).sink != sink for stream in streams):
-                _mute(pulse, streams, True)  # also what the server already holds of it
-                sink = _sink(pulse, home)
-                if sink is None:
-                    lost()
-                    return
-                for stream in streams:
-                    pulse.sink_input_move(stream, sink)
-                _mute(pulse, streams, False)
-            pulse.event_listen(timeout=LOOK_SECONDS)
-    except Exception:  # the server goes, and the stream with it; pulsectl has many words for that
-        return
+    streams, sink = [stream.index for stream in _own(pulse)], _sink(pulse, home)
+    while True:
+        if any(pulse.sink_input_info(stream).sink != sink for stream in streams):
+            _mute(pulse, streams, True)  # also what the server already holds of it
+            sink = _sink(pulse, home)
+            if sink is None:
+                return
+            for stream in streams:
+                pulse.sink_input_move(stream, sink)
+            _mute(pulse, streams, False)
+        pulse.event_listen(timeout=LOOK_SECONDS)
 
 
 def _place(pulse: Any) -> str | None:

@@ -72,6 +72,15 @@ class PrivatePulse:
                 env=self.env, stdout=file,
             )  # fmt: skip
 
+    def control(self, *words: str) -> str:
+        """`pactl`; what it prints."""
+        return subprocess.run(["pactl", *words], env=self.env, capture_output=True, text=True, check=True).stdout
+
+    def unplug(self) -> None:
+        """The sink vanishes."""
+        modules = self.control("list", "short", "modules").splitlines()
+        self.control("unload-module", next(line.split()[0] for line in modules if "=ambient" in line))
+
     def close(self) -> None:
         self.server.kill()
         self.server.wait()

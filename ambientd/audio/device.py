@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -68,13 +69,15 @@ class Clock:
 class DeviceOutput:
     """A PortAudio output stream.
 
-    device: a name or a unique part of one, an index, or "default". sample_rate: asked for; where the
-    device refuses, its own default rate is taken (see the attribute). Raises DeviceError.
+    device, held: see `find_device`. sample_rate: asked for; where the device refuses, its own default rate is taken
+    (see the attribute). Raises DeviceError.
     """
 
-    def __init__(self, device: str, sample_rate: int, block: int, channels: int, latency: float) -> None:
+    def __init__(
+        self, device: str, sample_rate: int, block: int, channels: int, latency: float, held: str = ""
+    ) -> None:
         sd = _sounddevice()
-        info = find_device(device)
+        info = find_device(device, held)
         if info.channels < channels:
             raise DeviceError(
                 f"The audio device '{info.name}' has {info.channels} output channel(s), {channels} are asked for",
@@ -161,8 +164,12 @@ def list_devices() -> list[DeviceInfo]:
     ]
 
 
-def find_device(device: str) -> DeviceInfo:
-    """The one that `device` means: "default", an index, a name, or a part of one. Raises DeviceError."""
+def find_device(device: str, held: str = "") -> DeviceInfo:
+    """The one that `device` means: "default", an index, a name, or a part of one. Raises DeviceError.
+
+    held: the name of the one that it meant before; then no other will do, for devices that come and go move the numbers
+    and leave parts of names to others.
+    """
     devices = list_devices()
     if not devices:
         raise DeviceError(
@@ -170,14 +177,29 @@ def find_device(device: str) -> DeviceInfo:
         )
     if device == DEFAULT:
         return next((info for info in devices if info.default), devices[0])
-    matches = [info for info in devices if device in (info.name, str(info.index))]
-    matches = matches or [info for info in devices if device.lower() in info.name.lower()]
-    if len(matches) == 1 or (matches and all(info.name == matches[0].name for info in matches)):
-        return matches[0]
+    matches = _called(held, devices) if held else _meant(device, devices)
+    if matches and all(info.name == matches[0].name for info in matches):
+        return next((info for info in matches if str(info.index) == device), matches[0])
     names = ", ".join(f"'{info.name}'" for info in matches or devices)
     if matches:
-        raise DeviceError(f"More than one audio device matches '{device}'", f"Say which: {names}.")
-    raise DeviceError(f"There is no audio device '{device}'", f"Set audio.device to one of: {names}.")
+        raise DeviceError(f"More than one audio device matches '{held or device}'", f"Say which: {names}.")
+    raise DeviceError(f"There is no audio device '{held or device}'", f"Set audio.device to one of: {names}.")
+
+
+def _meant(device: str, devices: list[DeviceInfo]) -> list[DeviceInfo]:
+    """By index, by name, else by a part of the name."""
+    matches = [info for info in devices if str(info.index) == device] or _called(device, devices)
+    return matches or [info for info in devices if device.lower() in info.name.lower()]
+
+
+def _called(name: str, devices: list[DeviceInfo]) -> list[DeviceInfo]:
+    """By the whole name; else by the name but for ALSA's number of the card, "(hw:1,0)", which plugging in changes."""
+    exactly = [info for info in devices if info.name == name]
+    return exactly or [info for info in devices if _without_card(info.name) == _without_card(name)]
+
+
+def _without_card(name: str) -> str:
+    return re.sub(r"\(hw:\d+,", "(hw:", name)
 
 
 def look_again() -> None:

@@ -2,7 +2,8 @@
 
 PortAudio hangs on a stopped sound server, aborts on a dead one and never learns of new devices; here it may: the
 player plays on to its clock meanwhile. Life: look for the device until it is there, open it, let it take silence,
-tell the player ("open"), and take its blocks from the command "go" on. Events "absent" say that it still looks.
+tell the player ("open"), and take its blocks from the command "go" on. Events "absent" say that it still looks; after
+MOST_LOOKS of them it ends with 0, and the player starts the next one.
 
 Threads: main (looks, watches), the device's callback, and a converter where the device has another rate.
 """
@@ -36,6 +37,8 @@ MODULE = "ambientd.audio.device_process"
 
 LOOK_EVERY = 1.0
 """Seconds between two looks for a device that is not there."""
+MOST_LOOKS = 600
+"""Of one process: PortAudio never gives 12 KB of each look back, which makes a gigabyte in a day without the device."""
 FIRST_SECONDS = 2.5
 """Patience with a device until it keeps the time: a server that starts a sink may swallow two seconds at once and take
 nothing more for as long. It is given silence for that."""
@@ -63,6 +66,9 @@ class DeviceConfig:
     latency: float
     control_fd: int
     """Of the player's PlayerControl cells."""
+    held: str = ""
+    """The name of the device that it was before: see `find_device`."""
+    looks: int = MOST_LOOKS
 
     @property
     def fds(self) -> tuple[int, ...]:
@@ -146,16 +152,19 @@ def run(link: ParentLink) -> int:
     prefer_punctuality()
     if config.device != DEFAULT:
         name_stream("player")
-    output, gate = _open(config, link)
+    found = _open(config, link)
+    if found is None:
+        return 0
+    output, gate = found
     if config.device != DEFAULT:
         guard_against_moves(gate.bar)
     link.send({"event": "open", "output": output.name, "device_rate": output.sample_rate, "latency": output.latency})
     return _play(link, config, output, gate, handover)
 
 
-def _open(config: DeviceConfig, link: ParentLink) -> tuple[DeviceOutput, Gate]:
-    """The device, taking silence through its gate. Looks for it as long as it takes."""
-    while True:
+def _open(config: DeviceConfig, link: ParentLink) -> tuple[DeviceOutput, Gate] | None:
+    """The device, taking silence through its gate; None where it was not there in `config.looks` looks."""
+    for _ in range(config.looks):
         try:
             return _try_to_open(config)
         except DeviceLost:
@@ -164,10 +173,11 @@ def _open(config: DeviceConfig, link: ParentLink) -> tuple[DeviceOutput, Gate]:
             link.send({"event": "absent", "what": error.what, "remedy": error.remedy})
         link.poll(timeout=LOOK_EVERY)
         look_again()
+    return None
 
 
 def _try_to_open(config: DeviceConfig) -> tuple[DeviceOutput, Gate]:
-    output = DeviceOutput(config.device, config.sample_rate, config.block, config.channels, config.latency)
+    output = DeviceOutput(config.device, config.sample_rate, config.block, config.channels, config.latency, config.held)
     control = Values(Segment.attach(config.control_fd), len(PlayerControl))
     gate = Gate(PanicFade(control, output.sample_rate))
     try:

@@ -2,16 +2,17 @@
 
 The clock hands over only to a process whose device already takes sound, and takes over at once when it stops doing
 so: generation, recordings and streams never notice. A device that has gone is looked for without end, and no other
-takes its place.
+takes its place: once one has been opened it is held to by its name, whatever number or part of a name was asked for.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ambientd.audio.device import NULL, Clock
+from ambientd.audio.device import DEFAULT, NULL, Clock
 from ambientd.audio.device_process import MODULE, DeviceConfig
 from ambientd.audio.handover import Handover
 from ambientd.ipc.child import Child, Message
@@ -50,6 +51,7 @@ class Pacing:
             config.channels,
             config.latency,
             config.control_fd,
+            config.held,
         )
         self._child: Child | None = None
         self._playing = False
@@ -74,6 +76,10 @@ class Pacing:
         for event in self._child.poll():
             self._heard = now
             self._heed(event)
+        if self._child.returncode == 0 and not self._playing:  # it has looked long enough: the next one goes on
+            self._child.close()
+            self._child = None
+            return
         fault = self._fault(now)
         if fault:
             self._lose(fault, now)
@@ -90,7 +96,9 @@ class Pacing:
             self._child.send({"command": "go", "fade": 0.0 if self._first else RETURN_FADE})
             self._playing, self._first, self._notice = True, False, ""
             self._born = self._heard = time.monotonic()
-            self._tell({k: v for k, v in event.items() if k != "event"} | {"waiting_for": None, "notice": None})
+            if self._device != DEFAULT:
+                self._settings = replace(self._settings, held=event["output"])
+            self._say({k: v for k, v in event.items() if k != "event"} | {"waiting_for": None, "notice": None})
         elif not self._playing:
             self._to_clock(f"{event['what']}. {event['remedy']}")
         else:
@@ -120,7 +128,10 @@ class Pacing:
     def _to_clock(self, notice: str | None, again: bool = False) -> None:
         """again: it was the device's turn before."""
         self._clock.start(self._handover)
-        waiting_for = None if self._device == NULL else self._device
+        waiting_for = None if self._device == NULL else self._settings.held or self._device
         if self._first or again:
             self._first = False
-            self._tell({"output": NULL, "device_rate": 0, "latency": 0.0, "waiting_for": waiting_for, "notice": notice})
+            self._say({"output": NULL, "device_rate": 0, "latency": 0.0, "waiting_for": waiting_for, "notice": notice})
+
+    def _say(self, where: Message) -> None:
+        self._tell(where | {"held": self._settings.held})

@@ -92,7 +92,9 @@ class PlayerConfig:
     source_rate: int
     channels: int = 2
     device: str = DEFAULT
-    """"default", "null", a name or a part of one."""
+    """"default", "null", a name or a part of one, a number."""
+    held: str = ""
+    """The name of the device that this was for an earlier player: it is held to."""
     device_rate: int = 48000
     """Of blocks and tap as long as the player lives; a device with another one gets them resampled."""
     block: int = 960

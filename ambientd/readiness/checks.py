@@ -8,6 +8,7 @@ from typing import Any
 
 from ambientd.config import Config, load, validate
 from ambientd.plugin_manager import Plugins
+from ambientd.readiness.connected import warn_of_number
 from ambientd.readiness.finding import Report
 from ambientd.readiness.probe import DEVICE, ENGINE, MIDI, run_probe
 from ambientd.readiness.room import (
@@ -103,14 +104,16 @@ def check_device(config: Config, running: dict[str, Any] | None, report: Report)
     from ambientd.shared_state import LATENCIES
 
     audio = config.audio
+    device = "default" if audio.device is None else str(audio.device)
     playing = (running or {}).get("output", {}).get("output")
     if audio.output == "null":
         report.ok("audio device", "none asked for: a clock sets the pace")
     elif playing:
         report.ok("audio device", f"in use by the running daemon: {playing}")
+        warn_of_number(device, "Set audio.device to a name: `ambientd devices`", report)
     else:
         settings = {
-            "device": "default" if audio.device is None else str(audio.device),
+            "device": device,
             "sample_rate": audio.sample_rate,
             "block": audio.block or LATENCIES[config.latency].block,
             "channels": audio.channels,

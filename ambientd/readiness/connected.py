@@ -38,6 +38,13 @@ def probe_device(settings: dict[str, Any], report: Report) -> None:
             report.warn("audio device", f"{what}: it refuses {settings['sample_rate']} Hz", remedy)
         else:
             report.ok("audio device", what)
+        warn_of_number(settings["device"], f'Set audio.device = "{output.name}"', report)
+
+
+def warn_of_number(device: str, remedy: str, report: Report) -> None:
+    """The daemon holds to what it has opened, but with its next start a number may be another device's."""
+    if device.isdecimal():
+        report.warn("audio device", f"{device} is a number: devices that come and go change it", remedy)
 
 
 def probe_midi(settings: dict[str, Any], report: Report) -> None:

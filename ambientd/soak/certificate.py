@@ -9,7 +9,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from ambientd.soak.outcome import Outcome, Result
+from ambientd.soak.outcome import End, Outcome, Result
 from ambientd.soak.scenario import Measure
 
 STEM = "certificate"
@@ -37,13 +37,12 @@ def write(result: Result, folder: Path) -> tuple[Path, Path]:
 def page(result: Result) -> str:
     """HTML that needs nothing else."""
     verdict = "held" if result.held else "broken"
-    said = "Every promise that was tried was held." if result.held else "Not every promise was held."
     rows = "".join(map(_scenario, result.outcomes))
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>ambientd: soak of {escape(result.began)}</title>
 <style>{STYLE}</style></head><body>
 <h1>ambientd, soaked</h1>
-<p class="{verdict}">{said}</p>
+<p class="{verdict}">{said(result)}</p>
 <p>Begun {escape(result.began)}. Each fault was done to the running daemon; what it played was recorded and listened
 to. Where something had to be simulated, it says so. What this machine does not allow was not tried, and proves
 nothing.</p>
@@ -51,6 +50,14 @@ nothing.</p>
 {_facts("Played", result.played)}{_facts("Machine", result.machine)}{_facts("Versions", result.versions)}
 </body></html>
 """
+
+
+def said(result: Result) -> str:
+    """The verdict, for people."""
+    if result.end is End.COMPLETE:
+        return "Every promise that was tried was held." if result.held else "Not every promise was held."
+    so_far = "not every promise was held" if result.broken else "no promise was broken"
+    return f"This soak is {result.end}: {so_far} in {len(result.outcomes)} of {result.planned} scenarios."
 
 
 def number(measure: Measure) -> tuple[str, str]:

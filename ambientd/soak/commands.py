@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ import click
 from ambientd.options import Several
 
 if TYPE_CHECKING:
-    from ambientd.soak.outcome import Outcome
+    from ambientd.soak.outcome import Outcome, Result
 
 MODELS = ("crystan-dark-synth", "naev-bright-synth")
 BROKEN = 11
@@ -41,8 +42,8 @@ def soak(
     """Break the daemon on this machine, listen to what it plays meanwhile, and write a certificate.
 
     Starts a daemon in a home of its own; one that is running is not touched, but both want the processor. Writes
-    certificate.json and certificate.html into a folder. Exit 11 where a promise is broken; what this machine does
-    not allow is not tried, with the reason, and no pass.
+    certificate.json and certificate.html into a folder, anew with each outcome. Exit 11 where a promise is broken;
+    what this machine does not allow is not tried, with the reason, and no pass.
     """
     from ambientd.soak.scenarios import all_scenarios
 
@@ -50,7 +51,6 @@ def soak(
         _list([_about(scenario) for scenario in all_scenarios()], as_json)
         return
     from ambientd.samplernn.library import resolve_local
-    from ambientd.soak import certificate
     from ambientd.soak.runner import choose
     from ambientd.soak.session import soaking
 
@@ -60,13 +60,27 @@ def soak(
     show = _Table() if not as_json else None
     named = sum(scenario.seconds for scenario in chosen) if only else 0.0  # who names them wants them all
     seconds = max(3600 * hours, named)
-    result = soaking(paths, chosen, seconds, sets, show.add if show else lambda outcome: None)
-    written = certificate.write(result, out)
+    keep = partial(_keep, out, as_json)
+    result = soaking(paths, chosen, seconds, sets, show.add if show else lambda outcome: None, keep)
     if as_json:
         click.echo(json.dumps(result.to_json()))
-    else:
-        click.echo(f"\n{'All that was tried was held' if result.held else 'NOT ALL WAS HELD'}: {written[1]}")
     sys.exit(0 if result.held else BROKEN)
+
+
+def _keep(folder: Path, as_json: bool, result: Result) -> None:
+    """Write the certificate, and say where it is once it will not change any more. Raises OSError then."""
+    from ambientd.soak import certificate
+    from ambientd.soak.outcome import End
+
+    try:
+        written = certificate.write(result, folder)
+    except OSError as error:
+        if result.end is not End.UNFINISHED:
+            raise
+        click.echo(f"the certificate cannot be written now: {error}", err=True)
+        return
+    if result.end is not End.UNFINISHED:
+        click.echo(f"\n{certificate.said(result)} {written[1]}", err=as_json)
 
 
 def _about(scenario: Any) -> dict[str, Any]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
+import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from subprocess import SubprocessError
 
 from ambientd.errors import AmbientdError, UsageError
 from ambientd.soak.outcome import Outcome, State
@@ -91,6 +91,19 @@ def attempt(rig: Rig, scenario: Scenario, effort: Effort) -> Outcome:
         state = State.HELD if measures and all(measure.holds for measure in measures) else State.BROKEN
     except NotTried as error:
         state, reason = State.NOT_TRIED, str(error)
-    except (AmbientdError, OSError, SubprocessError) as error:
-        state, reason = State.BROKEN, str(error)
+    except Exception as error:  # of whatever kind: the others' outcomes, and hours, are not to be lost with it
+        _go_on_to_interrupt(error)
+        expected = isinstance(error, AmbientdError)
+        state, reason = State.BROKEN, str(error) if expected else f"{type(error).__name__}: {error}"
+        if not expected:
+            traceback.print_exc()
     return Outcome(scenario, state, measures, effort.rounds, time.monotonic() - began, reason)
+
+
+def _go_on_to_interrupt(error: BaseException) -> None:
+    """Raises what `error` came in the place of: a scenario that is interrupted may fail as it tidies up."""
+    before = error.__context__
+    while before:
+        if isinstance(before, KeyboardInterrupt | SystemExit):
+            raise before from None
+        before = before.__context__

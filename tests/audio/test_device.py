@@ -4,17 +4,21 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 
 import numpy as np
 import pytest
 from scipy.signal import resample_poly
 
+from ambientd.audio import device, pacing
 from ambientd.audio.controls import PlayerControl
-from ambientd.audio.device import Clock, find_device, list_devices
+from ambientd.audio.device import Clock, DeviceInfo, find_device, list_devices
 from ambientd.audio.device_process import Converted, DeviceConfig, Gate
 from ambientd.audio.fades import PANIC_SECONDS, PanicFade
 from ambientd.audio.handover import Handover
 from ambientd.audio.limiter import Limiter
+from ambientd.audio.pacing import Pacing
+from ambientd.audio.player import PlayerConfig
 from ambientd.audio.resampler import Resampler
 from ambientd.errors import DeviceError
 from ambientd.ipc.memory import Segment
@@ -92,12 +96,66 @@ LIST = (
 )
 
 
+def listed(monkeypatch, *names):
+    found = [DeviceInfo(index, name, "ALSA", 2, 48_000, default=False) for index, name in enumerate(names)]
+    monkeypatch.setattr(device, "list_devices", lambda: found)
+
+
+def test_a_device_that_is_held_to_is_found_wherever_it_is_and_no_other(monkeypatch):
+    listed(monkeypatch, "HDMI: USB Audio Monitor", "USB Audio")
+    assert find_device("USB Audio").name == "USB Audio"
+    assert find_device("0").name == "HDMI: USB Audio Monitor"
+    assert find_device("0", held="USB Audio").index == 1
+    listed(monkeypatch, "HDMI: USB Audio Monitor")
+    for asked in ("USB Audio", "0"):
+        with pytest.raises(DeviceError, match="no audio device 'USB Audio'"):
+            find_device(asked, held="USB Audio")
+
+
+def test_a_card_is_known_by_its_name_whatever_alsas_number(monkeypatch):
+    listed(monkeypatch, "USB: - (hw:0,1)", "USB: - (hw:2,0)")
+    assert find_device("USB: - (hw:1,0)", held="USB: - (hw:1,0)").index == 1
+    assert find_device("USB: - (hw:1,0)").index == 1
+    listed(monkeypatch, "USB: - (hw:2,0)", "USB: - (hw:1,0)")
+    assert find_device("0", held="USB: - (hw:1,0)").index == 1
+    listed(monkeypatch, "USB: - (hw:2,0)", "USB: - (hw:3,0)")
+    with pytest.raises(DeviceError, match="More than one"):
+        find_device("0", held="USB: - (hw:1,0)")
+
+
+def test_of_two_devices_with_one_name_the_number_says_which(monkeypatch):
+    listed(monkeypatch, "Duet", "Duet")
+    assert [find_device(asked).index for asked in ("0", "1", "Duet")] == [0, 1, 0]
+    assert find_device("1", held="Duet").index == 1
+
+
 def test_devices_are_listed_and_found_by_part_of_their_name(pulse):
     listed = subprocess.run([sys.executable, "-c", LIST], env=pulse.env, capture_output=True, text=True, check=True)
     names, found = listed.stdout.splitlines()
     assert "'ambient'" in names
     assert found == "ambient"
     assert listed.stderr == ""
+
+
+def test_who_looks_for_a_device_is_replaced_now_and_then_and_nobody_is_told(monkeypatch):
+    spawned, told = [], []
+    spawn = pacing.Child.spawn
+    monkeypatch.setattr(pacing, "DeviceConfig", partial(DeviceConfig, looks=1))
+    monkeypatch.setattr(pacing.Child, "spawn", lambda *words: spawned.append(spawn(*words)) or spawned[-1])
+    control = Segment.create(Values.nbytes(len(PlayerControl)))
+    config = PlayerConfig(*[control.fd] * 9, source_rate=16_000, device="a device nobody has")
+    pace = Pacing(config, Handover(config.block, 2), told.append)
+    back_off = pace._back_off
+    deadline = time.monotonic() + 60
+    while len(spawned) < 3:
+        assert time.monotonic() < deadline
+        pace.turn()
+        time.sleep(0.01)
+    pace.close()
+    pace._clock.stop()
+    assert [child.returncode for child in spawned[:2]] == [0, 0]
+    assert [(event["output"], event["waiting_for"]) for event in told] == [("null", "a device nobody has")]
+    assert pace._back_off == back_off
 
 
 def test_panic_overtakes_the_blocks_that_wait_and_goes_back_when_released():

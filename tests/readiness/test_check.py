@@ -130,6 +130,14 @@ def test_silence_is_played_to_a_real_device(check, pulse):
     assert "ambient, 48000 Hz" in rows["audio device"]["found"]
 
 
+def test_a_device_by_its_number_is_a_warning_with_the_name(check, pulse):
+    find = "from ambientd.audio.device import find_device; print(find_device('ambient').index)"
+    number = subprocess.run([sys.executable, "-c", find], env=pulse.env, capture_output=True, text=True, check=True)
+    rows = check("audio.output=device", f"audio.device={int(number.stdout)}", environment=pulse.env)
+    assert rows["audio device"]["outcome"] == "warning"
+    assert 'audio.device = "ambient"' in rows["audio device"]["remedy"]
+
+
 def test_beside_a_running_daemon_its_port_is_its_own(run, check):
     daemon = run('slots=[{model="calm"}]')
     port = daemon.until(makes_new_sound)["osc"]["port"]

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
 from ambientd.errors import UsageError
+from ambientd.health import CURES
 from ambientd.samplernn.library import bundled_folder
 from ambientd.soak import certificate
 from ambientd.soak.listening import MOST_CLICK, hearing, longest_gap, pitch, sharpest_click
 from ambientd.soak.loudness import after_silence, fade_seconds, step_at, true_peak
-from ambientd.soak.outcome import Outcome, Result, State
-from ambientd.soak.resources import Held, slope
+from ambientd.soak.outcome import End, Outcome, Result, State
+from ambientd.soak.resources import Held, family, held, slope
 from ambientd.soak.runner import attempt, choose, perform, plan
 from ambientd.soak.scenario import Effort, Missed, NotTried, Scenario, at_least, at_most
 from ambientd.soak.scenarios import all_scenarios
+from ambientd.soak.scenarios.health import Course
 
 RATE = 48_000
 
@@ -116,12 +122,25 @@ def raising(error):
         (lambda rig, effort: [], State.BROKEN, ""),
         (raising(NotTried("no swap here")), State.NOT_TRIED, "no swap here"),
         (raising(Missed("it never came")), State.BROKEN, "it never came"),
-        (raising(OSError("gone")), State.BROKEN, "gone"),
+        (raising(OSError("gone")), State.BROKEN, "OSError: gone"),
+        (raising(KeyError("next model")), State.BROKEN, "KeyError: 'next model'"),
     ],
 )
 def test_what_is_not_shown_to_hold_is_broken_or_not_tried(run, state, reason):
     outcome = attempt(None, scenario(run), Effort())
     assert (outcome.state, outcome.reason) == (state, reason)
+
+
+@pytest.mark.parametrize("interruption", [KeyboardInterrupt(), SystemExit(143)])
+def test_who_interrupts_is_heard_although_tidying_up_fails(interruption):
+    def run(rig, effort):
+        try:
+            raise interruption
+        finally:
+            raise Missed("the daemon does not answer") from None
+
+    with pytest.raises(type(interruption)):
+        attempt(None, scenario(run), Effort())
 
 
 @pytest.mark.parametrize(
@@ -136,7 +155,7 @@ def test_what_is_not_shown_to_hold_is_broken_or_not_tried(run, state, reason):
 def test_a_certificate_says_what_was_measured(tmp_path, states, held):
     measures = [at_most("<gap>", 1.5, "ms", 20)]
     outcomes = [Outcome(scenario(title="Über & out"), state, measures, 1, 2.0, "why") for state in states]
-    result = Result("2026-01-01", {"cores": 2}, {"ambientd": "1"}, {"models": ["a", "b"]}, outcomes)
+    result = Result("2026-01-01", {"cores": 2}, {"ambientd": "1"}, {"models": ["a", "b"]}, outcomes, 9, End.COMPLETE)
     json_path, html_path = certificate.write(result, tmp_path / "deep" / "er")
     written = json.loads(json_path.read_text())
     assert written["held"] is held
@@ -146,11 +165,64 @@ def test_a_certificate_says_what_was_measured(tmp_path, states, held):
     assert "<gap>" not in page
     assert page.count("&lt;gap&gt;") == len(states)
     assert "http" not in page
+    result.end = End.INTERRUPTED
+    certificate.write(result, json_path.parent)
+    written = json.loads(json_path.read_text())
+    assert (written["held"], written["end"], written["planned"]) == (False, "interrupted", 9)
+    assert f"interrupted: {'not every' if State.BROKEN in states else 'no'} promise" in html_path.read_text()
+    assert f"{len(states)} of 9 scenarios" in html_path.read_text()
 
 
 def test_a_slope_is_that_of_a_straight_line():
     samples = [Held(10 + t, 1000 + 3 * t, 1, 1) for t in range(20)]
     assert slope(samples) == pytest.approx(3)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what another process holds")
+def test_what_a_childs_child_holds_is_counted():
+    words = "import subprocess, sys; subprocess.Popen(['sleep', '60']); print(flush=True); sys.stdin.read()"
+    with subprocess.Popen([sys.executable, "-c", words], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        child.stdout.readline()
+        rows = [{"role": "player", "pid": child.pid}, {"role": "midi", "pid": None}]
+        both = held(1.0, {"processes": rows})
+        (grandchild,) = family([child.pid]) - {child.pid}
+        os.kill(grandchild, signal.SIGKILL)
+        child.stdin.close()
+    assert both.threads == 2
+    assert both.at == 1.0
+    gone = held(2.0, {"processes": rows})
+    assert (gone.bytes, gone.handles, gone.threads) == (0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("fault", "tried", "healed"),
+    [
+        ("noise", ("nudge", "reprime", "next model"), "is replaced, by the third step"),
+        ("noise", ("nudge", "reprime"), "is well by a reprime"),
+        ("noise", ("nudge",), "is well by a nudge"),
+        ("reluctant", ("nudge",), "is well by a nudge"),
+    ],
+)
+def test_whatever_cure_healed_a_voice_is_measured(fault, tried, healed):
+    course = Course(fault)
+    state = "noise" if fault == "noise" else "silent"
+
+    def look(at, **health):
+        cures = {cure: int(cure in tried[:at]) for cure in CURES}
+        course.look({"id": fault, "health": {"state": state, "healed": 0, "cures": cures} | health}, at, at - 1)
+
+    look(1)
+    look(2)
+    look(3)
+    assert not course.counted
+    look(4, state="healthy", healed=1, last_fault=state)
+    assert course.counted
+    heard, cured = course.measures(Effort())
+    assert (heard.name, cured.name) == (f"{fault}: heard", f"{fault}: {healed}")
+    assert heard.holds
+    assert cured.holds
+    assert cured.value == (3 if "next model" in tried else 4) - 1
+    assert cured.limit == 5 * len(tried)
 
 
 def test_every_scenario_has_an_id_of_its_own_and_a_promise():

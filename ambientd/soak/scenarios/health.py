@@ -21,7 +21,7 @@ STEP = 5.0
 MOST_SECONDS = 90.0
 """Of real time, until what has to happen has happened."""
 NUDGED = "reluctant"
-"""What a warmer temperature heals; nothing but the last cure helps the others."""
+"""What a warmer temperature heals; hardly anything but the last cure helps the others."""
 TOLD = FAULTS | {NUDGED: FAULTS["silent"]}
 """Checkpoints, and what is said of them."""
 MASHUP = """
@@ -82,19 +82,23 @@ class Course:
                 self.tried.setdefault(cure, now)
         if health["healed"] and not self.well:
             self.well = now
-            expected = dict.fromkeys(CURES, int(self.fault != NUDGED)) | {"nudge": 1}
+            expected = {cure: int(rung < self._steps) for rung, cure in enumerate(CURES)}
             self.counted = health["last_fault"] == self._state and health["cures"] == expected
 
     @property
     def _state(self) -> str:
         return "silent" if self.fault == NUDGED else self.fault
 
+    @property
+    def _steps(self) -> int:
+        """Of the ladder, that it took or should have."""
+        return 1 if self.fault == NUDGED else 1 + max(map(CURES.index, self.tried), default=0)
+
     def measures(self, effort: Effort) -> list[Measure]:
-        """How long until it was heard, and until it was healed: by its only cure, or by the whole ladder."""
+        """How long until it was heard, and until it was healed by an early cure, or replaced."""
         limit = FROZEN_HEARD if self.fault == "frozen" else HEARD
-        healed = self.well if self.fault == NUDGED else self.tried["next model"]
-        words = "is well by a nudge" if self.fault == NUDGED else "is replaced, by the third step"
-        steps = 1 if self.fault == NUDGED else len(CURES)
+        healed, steps = self.tried.get("next model", self.well), self._steps
+        words = "is replaced, by the third step" if "next model" in self.tried else f"is well by a {CURES[steps - 1]}"
         return [
             at_most(f"{self.fault}: heard", round(self.heard - self.began, 1), "s", limit * effort.patience),
             at_most(f"{self.fault}: {words}", round(healed - self.heard, 1), "s", steps * STEP * effort.patience),

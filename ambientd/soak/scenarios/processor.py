@@ -8,15 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from ambientd.soak.listening import hearing
+from ambientd.soak.resources import family
 from ambientd.soak.rig import Rig
 from ambientd.soak.running import makes_new_sound, process
-from ambientd.soak.scenario import Effort, Measure, NotTried, Scenario, at_most, happened
+from ambientd.soak.scenario import Effort, Measure, NotTried, Scenario, at_least, at_most, happened
+from ambientd.soak.swapping import push_out
 from ambientd.soak.throttle import hogs, may_limit, throttled, used_seconds
 
 SECONDS = 10.0
 TOO_LITTLE = 0.8
 """Of what the generator uses when it plays everything."""
 MEASURE_SECONDS = 4.0
+LEAST_SWAPPED_MB = 1.0
 RESTORE_SECONDS = 120.0
 LAYER = "real: the kernel's limit" if sys.platform == "linux" and may_limit() else "simulated: stopped and continued"
 
@@ -64,9 +67,16 @@ def hog(rig: Rig, effort: Effort) -> list[Measure]:
 def swap(rig: Rig, effort: Effort) -> list[Measure]:
     """What can be pushed out to swap, is: the player and the generator want it back while they play."""
     if not _swap_kb():
-        raise NotTried("this machine has no swap")
-    reclaim = Path("/sys/fs/cgroup/memory.reclaim")
-    raise NotTried(f"pushing one process's memory out to swap needs {reclaim}, which is not for this user")
+        raise NotTried("this machine has no swap that is free")
+    before, heard = _settled(rig), rig.mark()
+    swapped = sum(map(push_out, family(_pids(before)))) / 2**20
+    if not swapped:
+        raise NotTried("nothing went out to swap: the daemon's memory group may not use it")
+    rig.listen(min(SECONDS, effort.seconds))
+    return [
+        *_held(rig, effort, heard, before, rig.status()),
+        at_least("in swap", round(swapped, 1), "MB", LEAST_SWAPPED_MB),
+    ]
 
 
 def _settled(rig: Rig) -> dict[str, Any]:
@@ -106,5 +116,5 @@ SCENARIOS = (
     Scenario("processor-half", 7, "The processor is throttled to half", LAYER, half, 14.0),
     Scenario("processor-too-little", 7, "The generator has less than it needs", LAYER, too_little, 32.0, 2),
     Scenario("processor-hog", 7, "Others want the whole processor", "real: a busy process for each core", hog, 14.0),
-    Scenario("processor-swap", 7, "Memory is swapped out", "real", swap, 0.0),
+    Scenario("processor-swap", 7, "Memory is swapped out", "real", swap, 14.0 if _swap_kb() else 0.0),
 )
