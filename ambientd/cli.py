@@ -86,7 +86,7 @@ def run(
     CONFIG is a TOML file; without one the defaults play the library's first models. SIGHUP reads it again, as
     `ambientd reload` does.
     """
-    from ambientd.printer import Printer
+    from ambientd.supervisor.printer import Printer
 
     with Printer() as say:
         if keep_alive:

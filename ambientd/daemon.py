@@ -15,20 +15,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ambientd import __version__, loudness_desk
+from ambientd import __version__
 from ambientd import config as configuration
 from ambientd.audio.controls import PlayerControl
 from ambientd.audio.player import PlayerStatus
-from ambientd.child_events import generator_said, player_said
-from ambientd.children import make_generator, make_player
 from ambientd.control.osc_commands import commands
 from ambientd.control.osc_methods import AddressSpace
-from ambientd.daemon_info import info
 from ambientd.errors import AmbientdError, DaemonError, UsageError
-from ambientd.event_log import EventLog, log_folder
-from ambientd.gpu_policy import GpuPolicy
-from ambientd.guard import Guard
-from ambientd.health import Medic
 from ambientd.ipc.child import Message
 from ambientd.ipc.runtime import status_socket_path
 from ambientd.ipc.transport import Transport
@@ -39,10 +32,6 @@ from ambientd.lifecycle.reconfigure import check_sink, check_sinks, reload
 from ambientd.lifecycle.restore import last_state, restore, slots_to_begin_with, snapshot
 from ambientd.lifecycle.source import Source
 from ambientd.lifecycle.state import StateFile
-from ambientd.live_slots import LiveSlots, Tell
-from ambientd.mashup_desk import MashupDesk, check_mashup
-from ambientd.midi_room import MidiRoom
-from ambientd.osc_room import OscRoom
 from ambientd.parameters import SLOT_PARAMETERS, VOLUME, Parameter, ParameterTable, builtin_parameters
 from ambientd.plugin import Sink
 from ambientd.plugin_manager import Plugins
@@ -50,11 +39,23 @@ from ambientd.plugin_sources import user_folder
 from ambientd.presets.desk import PresetDesk
 from ambientd.presets.runner import DayParts
 from ambientd.service.notify import ServiceManager
-from ambientd.shared_state import SharedState
-from ambientd.sink_threads import SinkThread
-from ambientd.status_socket import StatusSocket
-from ambientd.supervised import ProcessState, Supervised
-from ambientd.vitals import Vitals
+from ambientd.supervisor import loudness_desk
+from ambientd.supervisor.child_events import generator_said, player_said
+from ambientd.supervisor.children import make_generator, make_player
+from ambientd.supervisor.daemon_info import info
+from ambientd.supervisor.event_log import EventLog, log_folder
+from ambientd.supervisor.gpu_policy import GpuPolicy
+from ambientd.supervisor.guard import Guard
+from ambientd.supervisor.health import Medic
+from ambientd.supervisor.live_slots import LiveSlots, Tell
+from ambientd.supervisor.mashup_desk import MashupDesk, check_mashup
+from ambientd.supervisor.midi_room import MidiRoom
+from ambientd.supervisor.osc_room import OscRoom
+from ambientd.supervisor.shared_state import SharedState
+from ambientd.supervisor.sink_threads import SinkThread
+from ambientd.supervisor.status_socket import StatusSocket
+from ambientd.supervisor.supervised import ProcessState, Supervised
+from ambientd.supervisor.vitals import Vitals
 
 TICK_SECONDS = 0.05
 STOP_FADE_SECONDS = 1.0

@@ -32,8 +32,8 @@ from ambientd.engine.level_steps import WINDOW as STEP_WINDOW
 from ambientd.engine.warm import random_checkpoint
 from ambientd.samplernn import library
 from ambientd.samplernn.checkpoint import Architecture, load_card, save
-from ambientd.slots import MEASURED
 from ambientd.soak.running import Running
+from ambientd.supervisor.slots import MEASURED
 
 ANSWER_SECONDS = 60.0
 START_PATIENCE = 240.0
@@ -78,7 +78,7 @@ class Performer(Running):
 class Played:
     """What was asked and what came of it.
 
-    changes: kind, what was told of it by name (`ambientd.slots.MEASURED`), and the seconds until it was over.
+    changes: kind, what was told of it by name (`supervisor.slots.MEASURED`), and the seconds until it was over.
     """
 
     changes: list[dict[str, Any]] = field(default_factory=list)

@@ -14,8 +14,8 @@ import ambientd
 import ambientd_plugins
 
 ROOMS: tuple[tuple[str, ...], ...] = (
-    ("ambientd", "ambientd.errors", "ambientd.types", "ambientd.arrays"),
-    ("ambientd.ipc", "ambientd.follower", "ambientd.options", "ambientd.printer", "ambientd.pulse_guard"),
+    ("ambientd", "ambientd.supervisor", "ambientd.errors", "ambientd.types", "ambientd.arrays"),
+    ("ambientd.ipc", "ambientd.follower", "ambientd.options", "ambientd.supervisor.printer", "ambientd.pulse_guard"),
     ("ambientd.parameters",),
     ("ambientd.ensemble",),
     ("ambientd.plugin",),
@@ -26,34 +26,34 @@ ROOMS: tuple[tuple[str, ...], ...] = (
     ("ambientd.plugin_permits",),
     ("ambientd.plugin_manager",),
     (
-        "ambientd.event_log",
+        "ambientd.supervisor.event_log",
         "ambientd.generator",
-        "ambientd.gpu_policy",
-        "ambientd.mashup_record",
+        "ambientd.supervisor.gpu_policy",
+        "ambientd.supervisor.mashup_record",
         "ambientd.plugin_new",
         "ambientd.rehearsal",
         "ambientd.service",
         "ambientd.presets",
-        "ambientd.shared_state",
-        "ambientd.sink_threads",
-        "ambientd.slots",
-        "ambientd.status_socket",
+        "ambientd.supervisor.shared_state",
+        "ambientd.supervisor.sink_threads",
+        "ambientd.supervisor.slots",
+        "ambientd.supervisor.status_socket",
         "ambientd.status_words",
-        "ambientd.supervised",
+        "ambientd.supervisor.supervised",
     ),
-    ("ambientd.plugin_reload", "ambientd.vitals", "ambientd.guard"),
+    ("ambientd.plugin_reload", "ambientd.supervisor.vitals", "ambientd.supervisor.guard"),
     (
-        "ambientd.live_slots",
-        "ambientd.mashup_desk",
-        "ambientd.midi_room",
-        "ambientd.osc_room",
+        "ambientd.supervisor.live_slots",
+        "ambientd.supervisor.mashup_desk",
+        "ambientd.supervisor.midi_room",
+        "ambientd.supervisor.osc_room",
         "ambientd.midi_commands",
         "ambientd.surfaces",
     ),
-    ("ambientd.health", "ambientd.loudness_desk"),
+    ("ambientd.supervisor.health", "ambientd.supervisor.loudness_desk"),
     ("ambientd.lifecycle",),
-    ("ambientd.readiness", "ambientd.child_events", "ambientd.daemon_info"),
-    ("ambientd.children",),
+    ("ambientd.readiness", "ambientd.supervisor.child_events", "ambientd.supervisor.daemon_info"),
+    ("ambientd.supervisor.children",),
     ("ambientd.daemon", "ambientd.soak"),
     ("ambientd.cli",),
     ("ambientd.__main__",),
@@ -67,6 +67,7 @@ HOSTS = {"ambientd.engine.commands"}
 """Where plugins' mashups are played without a daemon, so it may reach up to the plugin manager."""
 
 HEAVY = {"torch", "torchaudio", "numba", "llvmlite", "numpy", "scipy", "matplotlib", "soundfile", "sounddevice", "soxr"}
+SUPERVISOR = "ambientd.supervisor"
 GPU_ENGINE = "ambientd.engine.kernels.cuda"
 PLAYING_IMPORTS_NO = {"torch", "torchaudio", "matplotlib"}
 
@@ -104,8 +105,11 @@ def imports(tree: ast.AST, top_level_only: bool = False) -> Iterator[str]:
 
 
 def room(module: str) -> str:
-    """The room that a module of ambientd belongs to."""
-    return module if module == "ambientd" else ".".join(module.split(".")[:2])
+    """The room that a module of ambientd belongs to: a folder, but each of the supervisor's files is one."""
+    if module == "ambientd":
+        return module
+    depth = 3 if module.startswith(f"{SUPERVISOR}.") else 2
+    return ".".join(module.split(".")[:depth])
 
 
 def level(name: str) -> int:

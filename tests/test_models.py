@@ -8,7 +8,7 @@ import soundfile
 from ambientd.config import Config
 from ambientd.samplernn import library
 from ambientd.samplernn.checkpoint import load
-from ambientd.slots import find_slots
+from ambientd.supervisor.slots import find_slots
 
 BUNDLED = sorted(library.bundled_folder().glob(f"*{library.SUFFIX}"))
 

@@ -84,9 +84,10 @@ def ask_status(path: Path | None = None) -> dict[str, Any]:
 
 
 def ask(request: Mapping[str, Any], path: Path | None = None, patience: float = PATIENCE_SECONDS) -> dict[str, Any]:
-    """The running daemon's answer to a request, see `ambientd.status_socket`; patience: seconds to wait for it.
+    """The running daemon's answer to a request, see `ambientd.supervisor.status_socket`.
 
-    Raises DaemonError when there is no daemon, or it does not answer; Refused with its reason when it says no.
+    patience: seconds to wait for it. Raises DaemonError when there is no daemon, or it does not answer; Refused with
+    its reason when it says no.
     """
     path = path or socket_to_ask()
     with socket.socket(socket.AF_UNIX) as peer:

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from ambientd.lifecycle.ending import Terminal
 from ambientd.service.notify import SOCKET, WATCHDOG, WATCHDOG_PID
-from ambientd.supervised import cause
+from ambientd.supervisor.supervised import cause
 
 WATCHDOG_SECONDS = 25.0
 """Without sound that reaches its destination: with the new start it is 30 until there is some. The supervisor itself

@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 from ambientd import config as configuration
-from ambientd import loudness_desk
 from ambientd.config import Config, Sink
 from ambientd.errors import AmbientdError, ConfigError, DaemonError, PluginError
 from ambientd.lifecycle.changes import Takes, changes, check_possible, takes
 from ambientd.lifecycle.ending import stop_all
 from ambientd.lifecycle.source import Source
-from ambientd.mashup_desk import check_mashup
 from ambientd.parameters import SLOT_PARAMETERS
 from ambientd.plugin_manager import Plugins
 from ambientd.plugin_sources import user_folder
 from ambientd.presets.runner import DayParts
-from ambientd.sink_threads import SinkThread
+from ambientd.supervisor import loudness_desk
+from ambientd.supervisor.mashup_desk import check_mashup
+from ambientd.supervisor.sink_threads import SinkThread
 
 if TYPE_CHECKING:
     from ambientd.daemon import Daemon

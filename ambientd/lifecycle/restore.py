@@ -11,7 +11,7 @@ from ambientd.audio.controls import PlayerControl
 from ambientd.config import Config
 from ambientd.errors import AmbientdError, CheckpointError
 from ambientd.lifecycle.state import MOST_ATTEMPTS, BadState, State, StateFile
-from ambientd.slots import LoadedSlot, find_slots, open_slot
+from ambientd.supervisor.slots import LoadedSlot, find_slots, open_slot
 
 if TYPE_CHECKING:
     from ambientd.daemon import Daemon

@@ -78,7 +78,7 @@ def check_sinks(config: Config, plugins: Plugins, report: Report) -> None:
 
 def check_models(config: Config, seconds: float, report: Report) -> None:
     """Each one, and all of them together; one that cannot be opened would cost the daemon a slot."""
-    from ambientd.slots import LoadedSlot, models_to_begin_with, open_slot
+    from ambientd.supervisor.slots import LoadedSlot, models_to_begin_with, open_slot
 
     found: list[LoadedSlot] = []
     for number, id in enumerate(models_to_begin_with(config), 1):
@@ -101,7 +101,7 @@ def check_models(config: Config, seconds: float, report: Report) -> None:
 
 def check_device(config: Config, running: dict[str, Any] | None, report: Report) -> None:
     """Silence is played to it; the running daemon may hold it alone."""
-    from ambientd.shared_state import LATENCIES
+    from ambientd.supervisor.shared_state import LATENCIES
 
     audio = config.audio
     device = "default" if audio.device is None else str(audio.device)

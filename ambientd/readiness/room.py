@@ -132,7 +132,7 @@ def check_day_parts(config: Config, report: Report) -> None:
 
 
 def _check_log(config: Config, remedy: str, report: Report) -> None:
-    from ambientd.event_log import NAME, log_folder
+    from ambientd.supervisor.event_log import NAME, log_folder
 
     folder = (config.log.folder or log_folder()).expanduser().absolute()
     have = _megabytes(folder.glob(f"{NAME}*"))

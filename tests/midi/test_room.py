@@ -17,8 +17,8 @@ from ambientd.errors import ConfigError
 from ambientd.ipc.memory import Segment
 from ambientd.ipc.transport import Transport
 from ambientd.midi.mapping import learned_path, load
-from ambientd.midi_room import MidiRoom
 from ambientd.parameters import Parameter, ParameterTable, builtin_parameters, mashup_parameters
+from ambientd.supervisor.midi_room import MidiRoom
 
 SECONDS = 20.0
 CYCLES = int(os.environ.get("AMBIENTD_MIDI_CYCLES", "5"))

@@ -9,7 +9,6 @@ import sys
 import numpy as np
 import pytest
 
-from ambientd import event_log
 from ambientd.config import Config
 from ambientd.engine.warm import random_checkpoint
 from ambientd.readiness import checks, engine, room
@@ -17,7 +16,8 @@ from ambientd.readiness.finding import Outcome, Report
 from ambientd.samplernn.checkpoint import Architecture
 from ambientd.samplernn.library import bundled_folder
 from ambientd.samplernn.sums import recorded_sum, sum_of
-from ambientd.slots import find_slots
+from ambientd.supervisor import event_log
+from ambientd.supervisor.slots import find_slots
 
 from ..running import makes_new_sound
 

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from ambientd.errors import UsageError
-from ambientd.health import CURES
 from ambientd.samplernn.library import bundled_folder
 from ambientd.soak import certificate
 from ambientd.soak.listening import MOST_CLICK, hearing, longest_gap, pitch, sharpest_click
@@ -23,6 +22,7 @@ from ambientd.soak.runner import attempt, choose, perform, plan
 from ambientd.soak.scenario import Effort, Missed, NotTried, Scenario, at_least, at_most
 from ambientd.soak.scenarios import all_scenarios
 from ambientd.soak.scenarios.health import Course
+from ambientd.supervisor.health import CURES
 
 RATE = 48_000
 

@@ -18,7 +18,7 @@ from click.testing import CliRunner, Result
 from ambientd.cli import main
 from ambientd.ipc.runtime import ask_status
 from ambientd.parameters import ParameterTable, builtin_parameters
-from ambientd.status_socket import StatusSocket
+from ambientd.supervisor.status_socket import StatusSocket
 from ambientd.surfaces.commands import FORMATS
 from ambientd.surfaces.tree import Tree, tree_of_status
 

@@ -9,10 +9,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from ambientd.health import CURES, FAULTS
 from ambientd.soak import sick
 from ambientd.soak.rig import Rig
 from ambientd.soak.scenario import Effort, Measure, Missed, Scenario, at_most, happened
+from ambientd.supervisor.health import CURES, FAULTS
 
 SPEED = 3.0
 HEARD, FROZEN_HEARD = 10.0, 30.0

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from ambientd.engine.generator_config import MashupState
 from ambientd.ipc.child import Message
-from ambientd.mashup_record import LiveState
-from ambientd.supervised import Supervised
+from ambientd.supervisor.mashup_record import LiveState
+from ambientd.supervisor.supervised import Supervised
 
 if TYPE_CHECKING:
     from ambientd.daemon import Daemon

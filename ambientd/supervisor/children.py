@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from ambientd.audio.device import DEFAULT, NULL
 from ambientd.audio.player import MODULE as PLAYER
 from ambientd.audio.player import PlayerConfig, PlayerStatus
-from ambientd.child_events import generator_lost, process_changed
 from ambientd.engine.generator_config import MODULE as GENERATOR
 from ambientd.engine.generator_config import GeneratorConfig, SlotConfig
 from ambientd.engine.journal_files import new_log
 from ambientd.ipc.child import Child
 from ambientd.lifecycle.reconfigure import SEED_STRIDE
-from ambientd.supervised import Supervised
+from ambientd.supervisor.child_events import generator_lost, process_changed
+from ambientd.supervisor.supervised import Supervised
 
 if TYPE_CHECKING:
     from ambientd.daemon import Daemon

@@ -23,7 +23,7 @@ from ambientd.midi.mapping import Addresses, Mapping, describe
 from ambientd.midi.process import MODULE
 from ambientd.midi.surface import Action, Set, Surface
 from ambientd.parameters import ParameterTable
-from ambientd.supervised import Supervised
+from ambientd.supervisor.supervised import Supervised
 
 CHECK_SECONDS = 1.0
 """How often the mapping files are looked at."""

@@ -12,12 +12,12 @@ from ambientd.engine.listening import Listening
 from ambientd.engine.mix import slot_mix
 from ambientd.engine.nudges import Nudges
 from ambientd.engine.voice import VoiceLoader, next_seed, reopen
-from ambientd.health import MOST_REST, REST, STEP, Medic
 from ambientd.samplernn import library
 from ambientd.soak.sick import RATE, only, reluctant, soft, write
+from ambientd.supervisor.health import MOST_REST, REST, STEP, Medic
 from ambientd.types import BLOCK
 
-from .running import makes_new_sound, process
+from ..running import makes_new_sound, process
 
 
 class Hospital:

@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from ambientd.engine.generator_config import MashupState
-from ambientd.mashup_record import LiveState, MashupRecord
+from ambientd.supervisor.mashup_record import LiveState, MashupRecord
 
 PLAYING = LiveState(MashupState.PLAYING)
 

@@ -7,9 +7,9 @@ import pytest
 from ambientd.config import Config
 from ambientd.engine.warm import random_checkpoint
 from ambientd.errors import AmbientdError, CheckpointError, UsageError
-from ambientd.live_slots import LiveSlots
 from ambientd.samplernn.checkpoint import Architecture, save
-from ambientd.slots import open_slot
+from ambientd.supervisor.live_slots import LiveSlots
+from ambientd.supervisor.slots import open_slot
 
 MEASURED = {
     "gap_ms": 12.0, "level_step_db": 0.5, "jump": 0.01, "level_shift_db": 2.0, "heard_step_db": 0.7, "jump_around": 0.02

@@ -13,10 +13,10 @@ from ambientd.engine.generator_config import GeneratorStatus, MashupState
 from ambientd.errors import PluginError
 from ambientd.ipc.child import Message
 from ambientd.ipc.values import Values
-from ambientd.mashup_record import LiveState, MashupRecord
 from ambientd.parameters import Parameter, ParameterTable, RejectedValue, mashup_parameters
 from ambientd.plugin_manager import Plugin, Plugins, PluginState
 from ambientd.plugin_reload import Reloader
+from ambientd.supervisor.mashup_record import LiveState, MashupRecord
 
 DEFAULT = configuration.Mashup().name
 

@@ -5,9 +5,9 @@ import os
 
 import pytest
 
-from ambientd import printer
-from ambientd.printer import MOST_WAITING, Printer
 from ambientd.soak.running import Running, makes_new_sound
+from ambientd.supervisor import printer
+from ambientd.supervisor.printer import MOST_WAITING, Printer
 
 
 @pytest.fixture

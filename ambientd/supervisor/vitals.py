@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ambientd.event_log import EventLog
+from ambientd.supervisor.event_log import EventLog
 
 EVERY_SECONDS = 60.0
 LOOK_SECONDS = 1.0

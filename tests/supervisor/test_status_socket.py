@@ -10,7 +10,7 @@ import pytest
 
 from ambientd.errors import ConfigError
 from ambientd.ipc.runtime import Refused
-from ambientd.status_socket import LARGEST_REQUEST, MOST_PEERS, StatusSocket
+from ambientd.supervisor.status_socket import LARGEST_REQUEST, MOST_PEERS, StatusSocket
 
 
 def refuse(request):

@@ -6,12 +6,13 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
-from ambientd import __version__, loudness_desk
+from ambientd import __version__
 from ambientd.audio.controls import PlayerControl
 from ambientd.audio.player import PlayerStatus
 from ambientd.engine.generator_config import GeneratorStatus
-from ambientd.slots import LoadedSlot
-from ambientd.supervised import Supervised
+from ambientd.supervisor import loudness_desk
+from ambientd.supervisor.slots import LoadedSlot
+from ambientd.supervisor.supervised import Supervised
 
 if TYPE_CHECKING:
     from ambientd.daemon import Daemon

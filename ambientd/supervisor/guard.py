@@ -6,7 +6,7 @@ import logging
 import traceback
 from collections.abc import Callable
 
-from ambientd.event_log import EventLog
+from ambientd.supervisor.event_log import EventLog
 
 LAST_LINES = 3
 """Of a traceback, in the log."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from ambientd.config import Config
 from ambientd.errors import AmbientdError, UsageError
-from ambientd.slots import MEASURED, LoadedSlot, open_slot
+from ambientd.supervisor.slots import MEASURED, LoadedSlot, open_slot
 
 Tell = Callable[[str, tuple[Any, ...]], None]
 """Answers whoever asked: an address below /ambientd/, and its values."""

@@ -1,7 +1,7 @@
 """What goes wrong in a side room is told, once to people, and goes no further."""
 
-from ambientd.event_log import EventLog
-from ambientd.guard import Guard
+from ambientd.supervisor.event_log import EventLog
+from ambientd.supervisor.guard import Guard
 
 
 def test_a_surprise_is_told_and_the_loop_goes_on():

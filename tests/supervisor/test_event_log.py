@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ambientd import event_log
-from ambientd.event_log import FILES, LARGEST_BURST, NAME, EventLog, line
+from ambientd.supervisor import event_log
+from ambientd.supervisor.event_log import FILES, LARGEST_BURST, NAME, EventLog, line
 
 SMALL = 64 << 10
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from ambientd.event_log import EventLog
-from ambientd.vitals import HELD_UP, SILENT_SECONDS, Vitals
+from ambientd.supervisor.event_log import EventLog
+from ambientd.supervisor.vitals import HELD_UP, SILENT_SECONDS, Vitals
 
 CALM = dict.fromkeys((*HELD_UP, "margin", "ring_seconds", "bed_seconds", "memory_bytes"), 0)
 PLAYING = CALM | {"playing": True, "panic": False, "volume": 1.0, "rms": 0.0, "mashup": "blend", "slots": []}
@@ -22,14 +22,14 @@ def room():
             for _ in range(int(3 * SILENT_SECONDS)):
                 now += 1.0
                 vitals.turn()
-        return [fault["state"] for fault in log.faults], said
+        return [(fault["state"], fault["count"]) for fault in log.faults], said
 
     return minute
 
 
 def test_silence_is_told_once_and_again_after_music(room):
     faults, said = room(PLAYING, PLAYING | {"rms": 0.1}, PLAYING)
-    assert faults == ["silent", "silent"]
+    assert faults == [("silent", 2)]
     assert len(said) == 2
 
 
