@@ -139,6 +139,8 @@ class Training(_Section):
     """Negative log-likelihood of the held-out part that chose the checkpoint, bits per sample."""
     test_bits: float | None = None
     """The same of a held-out part that chose nothing."""
+    albums: int = 1
+    """So many were learnt together, each at a gain of its own; of several the card's gain is only the mean."""
     software: dict[str, str] = {}
 
 

@@ -302,6 +302,7 @@ class Run:
             hours_heard=round(self.base_hours + self._hours, 3),
             cpu_minutes=round(t.cpu_seconds / 60, 1),
             validation_bits=round(bits, 4),
+            albums=len(self.request.folders),
             software={name: version(name) for name in ("ambientd", "torch", "numpy")},
         )
         return Card(

@@ -27,9 +27,10 @@ if TYPE_CHECKING:
 def evaluate(checkpoint: str, album: Path, split: str, seed: int, threads: int | None, as_json: bool) -> None:
     """Say in bits per sample how well CHECKPOINT predicts ALBUM: each track, and all together.
 
-    CHECKPOINT is one of `ambientd models list`, or a path. The audio is quantized as the checkpoint's own album was,
-    and the model's state is carried along each track. Fewer bits are better; only models of the same quantization,
-    gain and pre-emphasis compare.
+    CHECKPOINT is one of `ambientd models list`, or a path. The audio is quantized as the checkpoint's own album was;
+    a base of several albums learnt each at a gain of its own, so it hears ALBUM at ALBUM's. The model's state is
+    carried along each track. Fewer bits are better; only models of the same quantization, gain and pre-emphasis
+    compare.
     """
     import torch
 
@@ -72,8 +73,9 @@ def _parts(card: Card, album: Path, split: str, seed: int) -> list[tuple[str, To
     tracks = [track for track in tracks if len(track.audio)]
     if not tracks:
         raise AlbumError(f"{album} holds no sound", "Give an album with some")
-    dc, _ = dataset.scale(tracks, card.architecture.pre_emphasis)
-    tokens = [dataset.tokenise(track, dc, card.architecture) for track in tracks]
+    dc, gain = dataset.scale(tracks, card.architecture.pre_emphasis)
+    own = {"album_gain": gain} if card.training.albums > 1 else {}
+    tokens = [dataset.tokenise(track, dc, card.architecture.model_copy(update=own)) for track in tracks]
     names = [track.name for track in tracks]
     if split == "all":
         return list(zip(names, tokens, strict=True))

@@ -11,13 +11,15 @@ import torch
 from click.testing import CliRunner
 
 from ambientd.plugin import AmbientdError
-from ambientd.samplernn.checkpoint import Album, Architecture, Card, save
+from ambientd.samplernn.checkpoint import Album, Architecture, Card, load_card, save
 from ambientd.samplernn.model import SampleRNN
 from ambientd_plugins.training import dataset
 from ambientd_plugins.training.albums.chunks import read_dataset
+from ambientd_plugins.training.corpus import read_corpus
 from ambientd_plugins.training.fast import FastSampleRNN
 from ambientd_plugins.training.judging.evaluate import mean_bits, track_bits
-from ambientd_plugins.training.judging.evaluate_command import evaluate
+from ambientd_plugins.training.judging.evaluate_command import _parts, evaluate
+from ambientd_plugins.training.run import Run
 
 ARCHITECTURE = Architecture(dim=12, frame_sizes=(4, 8), n_rnn=2, q_levels=32)
 RATE = 8000
@@ -150,3 +152,19 @@ def test_bad_input_is_one_clear_line(checkpoint, album, tmp_path, monkeypatch, w
     assert caught.value.exit_code == code
     assert said in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_base_of_several_albums_hears_each_at_its_own_gain(album, tmp_path, request_for):
+    quiet = tmp_path / "quiet"
+    shutil.copytree(album, quiet)
+    for path in quiet.glob("[123]*"):
+        audio, rate = soundfile.read(path)
+        soundfile.write(path, audio / 30, rate, subtype="FLOAT")
+    run = Run(tmp_path / "run", request_for(album, quiet, steps=2, validations=1))
+    run.train(lambda progress: None, lambda line: None)
+    card = load_card(run.best_checkpoint)
+    for folder in (album, quiet):
+        alone = read_corpus([folder], run.trainer.architecture, RATE, 512, "auto", 1)
+        heard = [np.concatenate(parts) for parts in zip(alone.data.train, alone.data.validation, strict=True)]
+        for (_, tokens), whole in zip(_parts(card, folder, "all", 1), heard, strict=True):
+            assert np.array_equal(tokens[: len(whole)], whole)
