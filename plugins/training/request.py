@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ambientd.samplernn.checkpoint import Architecture
+from ambientd.samplernn.checkpoint import Architecture, HeldOut
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,10 @@ class Request:
     @property
     def folders(self) -> list[Path]:
         return [Path(folder) for folder in self.albums or (self.dataset,)]
+
+    @property
+    def held_out(self) -> HeldOut:
+        return HeldOut(split=self.split, seed=self.seed, shortest=2 * self.sequence)
 
     def architecture(self) -> Architecture:
         """Whatever of it can be asked for, and otherwise its defaults."""

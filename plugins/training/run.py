@@ -84,7 +84,7 @@ class Run:
             request.folders,
             architecture,
             request.sample_rate,
-            2 * request.sequence,
+            request.held_out.shortest,
             request.split,
             request.seed,
             request.augment,
@@ -303,6 +303,7 @@ class Run:
             cpu_minutes=round(t.cpu_seconds / 60, 1),
             validation_bits=round(bits, 4),
             albums=len(self.request.folders),
+            held_out=self.request.held_out,
             software={name: version(name) for name in ("ambientd", "torch", "numpy")},
         )
         return Card(

@@ -166,5 +166,25 @@ def test_a_base_of_several_albums_hears_each_at_its_own_gain(album, tmp_path, re
     for folder in (album, quiet):
         alone = read_corpus([folder], run.trainer.architecture, RATE, 512, "auto", 1)
         heard = [np.concatenate(parts) for parts in zip(alone.data.train, alone.data.validation, strict=True)]
-        for (_, tokens), whole in zip(_parts(card, folder, "all", 1), heard, strict=True):
+        for (_, tokens), whole in zip(_parts(card, folder, None), heard, strict=True):
             assert np.array_equal(tokens[: len(whole)], whole)
+
+
+@pytest.mark.parametrize("how", ["auto", "track", "time"])
+def test_the_card_knows_what_its_training_held_out(tmp_path, request_for, how):
+    """Of tracks that are long, short and empty, in a folder of enough of them that "auto" holds whole ones out."""
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for index, seconds in enumerate((1.1, 0.9, 2.3, 0.2, 0)):
+        t = np.arange(round(seconds * RATE)) / RATE
+        soundfile.write(folder / f"{index}.wav", 0.3 * np.sin(700 * t * (1 + t)), RATE)
+    run = Run(tmp_path / "run", request_for(folder, split=how, seed=7, steps=2, validations=1))
+    run.train(lambda progress: None, lambda line: None)
+    card = load_card(run.best_checkpoint)
+    found = np.concatenate([tokens for _, tokens in _parts(card, folder, card.training.held_out)])
+    data = run.trainer.data
+    assert len(found) == sum(map(len, (*data.validation, *data.test)))
+    assert all(part.tobytes() in found.tobytes() for part in (*data.validation, *data.test))
+    asked = [str(run.best_checkpoint), str(folder), "--split", "held-out", "--json"]
+    done = CliRunner().invoke(evaluate, asked)
+    assert json.loads(done.stdout)["samples"] == len(found), done.output
