@@ -126,7 +126,8 @@ class Run:
     def train(self, progress: Callable[[Progress], None], say: Callable[[str], None]) -> None:
         """Go on to the end. Ctrl-C or SIGTERM saves first and raises KeyboardInterrupt.
 
-        Raises TrainingError where the loss does not stay finite, or where nothing could be saved.
+        Raises TrainingError where the loss does not stay finite, where no validation was worth keeping, or where
+        nothing could be saved.
         """
         self.folder.say = say if self.team.leads else lambda line: None
         with interrupts() as interrupted, self._board():
@@ -288,6 +289,11 @@ class Run:
         self.finished = self.trainer.step
         self.save_state()
         self.folder.settle()
+        if self.team.leads and not math.isfinite(self.best):
+            raise TrainingError(
+                f"{self.folder.path} ends without a checkpoint: no validation was worth keeping",
+                "Use another --exp with a lower --lr",
+            )
 
     @cached_property
     def _guide(self) -> Floats | None:

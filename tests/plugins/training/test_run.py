@@ -79,6 +79,13 @@ def test_a_rate_that_destroys_the_model_ends_in_an_error_and_keeps_the_last_good
     assert load(run.best_checkpoint).card.training.steps == 60
 
 
+def test_a_run_that_diverged_from_the_start_is_no_success(album, tmp_path, request_for, monkeypatch):
+    monkeypatch.setattr("ambientd_plugins.training.run.validation_bits", lambda *words: math.inf)
+    for _ in range(2):  # the second time there is nothing left to train
+        with pytest.raises(TrainingError, match=r"ends without a checkpoint: .*lower --lr"):
+            train(Run(tmp_path / "run", request_for(album, steps=4)))
+
+
 def test_a_full_disk_is_told_and_the_last_good_files_stay(album, tmp_path, request_for, no_room):
     run = Run(tmp_path / "run", request_for(album, steps=30, validations=3))
     step = run.trainer.train_step
