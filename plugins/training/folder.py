@@ -62,18 +62,21 @@ class RunFolder:
                 "Make room and run the same command again; what was saved before is untouched",
             )
 
-    def forget_after(self, step: int) -> None:
-        """Drop what the logs and checkpoints tell of later steps: they are about to be taken again."""
+    def forget_after(self, step: int, validated: int) -> None:
+        """Drop the losses after `step`, and the validations and checkpoints after `validated`.
+
+        They are about to come again; a validation that was stopped half way may have left some of its own step.
+        """
         if not self.writes:
             return
-        for path in (self.losses, self.log):
+        for path, last in ((self.losses, step), (self.log, validated)):
             self._lines.pop(path, None)
             lines = path.read_bytes().splitlines(keepends=True) if path.is_file() else []
-            kept = [line for line in lines if _step_of(line) <= step]
+            kept = [line for line in lines if _step_of(line) <= last]
             if kept != lines:
                 write_atomically(path, b"".join(kept))
         for path in self.candidates():
-            if step_of_candidate(path) > step:
+            if step_of_candidate(path) > validated:
                 self.remove(path)
 
     def candidate(self, step: int) -> Path:

@@ -134,25 +134,35 @@ class Run:
             if self.trainer.step == 0:
                 self.save_state()
                 self.folder.settle()
+            elif self._due:  # it was stopped while it listened
+                self._judge(interrupted)
             saved = time.monotonic()
             while self.trainer.progress < 1:
                 self._step()
                 progress(self._progress())
                 late, stop = self._agreed(time.monotonic() - saved > SAVE_EVERY_SECONDS, interrupted())
-                due = self.trainer.progress * self.request.validations >= self.validated + 1
-                if late or stop or due:
+                if late or stop or self._due:
                     self.save_state()
                     saved = time.monotonic()
                 if stop:
                     self.folder.settle()
                     raise KeyboardInterrupt
-                if due:
-                    self.validate(interrupted)
-                    self.save_state()
+                if self._due:
+                    self._judge(interrupted)
                     saved = time.monotonic()
             if self.validated_step != self.trainer.step:
                 self.validate(interrupted)
             self._finish(interrupted)
+
+    @property
+    def _due(self) -> bool:
+        """Whether to validate now, before the next step."""
+        due: bool = self.trainer.progress * self.request.validations >= self.validated + 1
+        return due and self.validated_step != self.trainer.step
+
+    def _judge(self, interrupted: Callable[[], bool]) -> None:
+        self.validate(interrupted)
+        self.save_state()
 
     def _agreed(self, late: bool, stop: bool) -> tuple[bool, bool]:
         """Process 0 says when to save, anybody may ask to stop, and all do so after the same step."""
@@ -353,7 +363,7 @@ class Run:
         # A longer training than was planned is validated all the way.
         self.validated = min(self.validated, int(self.trainer.progress * self.request.validations))
         self.saved_step = self.trainer.step
-        self.folder.forget_after(self.trainer.step)
+        self.folder.forget_after(self.trainer.step, self.validated_step)
         self.choice.remember()
 
     def _refuse_other_settings(self) -> None:

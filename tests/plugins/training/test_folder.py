@@ -47,9 +47,11 @@ def test_what_comes_after_a_step_is_forgotten(folder):
         folder.write(folder.candidate(step), b"weights")
     with folder.losses.open("a") as file:
         file.write('{"step": 2')  # cut off by a kill
-    folder.forget_after(20)
+    folder.append(folder.log, {"step": 20})
+    folder.forget_after(20, 19)
     assert folder.losses.read_text() == '{"step": 10}\n{"step": 20}\n'
-    assert [path.name for path in folder.candidates()] == ["step10.safetensors", "step20.safetensors"]
+    assert [path.name for path in folder.candidates()] == ["step10.safetensors"]
+    assert folder.log.read_text() == ""
 
 
 def test_one_that_does_not_lead_writes_nothing(tmp_path):

@@ -86,6 +86,37 @@ def test_a_run_that_diverged_from_the_start_is_no_success(album, tmp_path, reque
             train(Run(tmp_path / "run", request_for(album, steps=4)))
 
 
+@pytest.mark.parametrize("saves", [True, False])
+def test_a_run_that_was_stopped_while_it_validated_goes_on_with_that(album, tmp_path, request_for, saves):
+    """saves: whether the validation was over, but for its state, when the process was killed."""
+    settings = {"steps": 30, "validations": 3, "dropout": 0.25}
+    whole = Run(tmp_path / "whole", request_for(album, **settings))
+    train(whole)
+    run = Run(tmp_path / "run", request_for(album, **settings))
+    enter = run.choice.enter
+
+    def stopped(*words):
+        if run.trainer.step == 20:
+            if saves:
+                enter(*words)
+                run.folder.append(run.folder.log, {"step": 20})
+            raise KeyboardInterrupt
+        return enter(*words)
+
+    run.choice.enter = stopped
+    with pytest.raises(KeyboardInterrupt):
+        train(run)
+    again = Run(tmp_path / "run", request_for(album, **settings))
+    assert again.trainer.step == 20
+    assert list(again.choice.cards) == [10]
+    train(again)
+    for name in ("losses", "log"):
+        first, second = (lines(getattr(r.folder, name)) for r in (whole, again))
+        timeless = [{k: v for k, v in line.items() if "minutes" not in k} for line in first]
+        assert [{k: v for k, v in line.items() if "minutes" not in k} for line in second] == timeless
+    assert [p.name for p in again.folder.candidates()] == [p.name for p in whole.folder.candidates()]
+
+
 def test_a_full_disk_is_told_and_the_last_good_files_stay(album, tmp_path, request_for, no_room):
     run = Run(tmp_path / "run", request_for(album, steps=30, validations=3))
     step = run.trainer.train_step
