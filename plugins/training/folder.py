@@ -11,7 +11,9 @@ RUN/samples/          what was heard at each validation, and its mel spectrogram
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +114,45 @@ class RunFolder:
                 return error
             del self._lines[path]
         return None
+
+
+@contextmanager
+def only_one(path: Path, leads: bool = True) -> Iterator[None]:
+    """While inside, no other training writes to the run folder `path`. Raises TrainingError where one does.
+
+    leads: False in all but one of several processes. A folder that nothing was put into is not left behind.
+    """
+    made = [folder for folder in (path, *path.parents) if not folder.exists()] if leads else []
+    handle = _claim(path) if leads else None
+    try:
+        yield
+    finally:
+        if handle is not None:
+            os.close(handle)
+        with suppress(OSError):  # something is in it
+            for folder in made:
+                folder.rmdir()
+
+
+def _claim(path: Path) -> int | None:
+    """The lock, held until it is closed; None where there can be none."""
+    try:
+        import fcntl
+    except ImportError:  # not a POSIX system
+        return None
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_RDONLY)
+    except OSError:
+        return None  # the first write will say so
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        raise TrainingError(f"another training is writing to {path}", "Wait for it, or use another --exp") from None
+    except OSError:
+        pass  # a file system without locks
+    return handle
 
 
 def step_of_candidate(path: Path) -> int:

@@ -79,6 +79,7 @@ def train(
 
     from ambientd_plugins.training.asking import ask
     from ambientd_plugins.training.distributed import processes, team
+    from ambientd_plugins.training.folder import only_one
     from ambientd_plugins.training.run import Run, folder_for
 
     if threads:
@@ -88,7 +89,7 @@ def train(
     request, base = ask(settings, given, processes())
     folder = folder_for(runs, exp)
     place = _device(device)
-    with team(place) as members:
+    with team(place) as members, only_one(folder, members.leads):
         _train(Run(folder, request, base, members, place), members)
     if install and members.leads:
         click.echo(f"installed as {_install(folder / 'checkpoints' / 'best.safetensors', exp)}")

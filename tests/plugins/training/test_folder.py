@@ -5,7 +5,7 @@ import json
 import pytest
 
 from ambientd_plugins.training.errors import TrainingError
-from ambientd_plugins.training.folder import RunFolder
+from ambientd_plugins.training.folder import RunFolder, only_one
 
 
 @pytest.fixture
@@ -60,3 +60,23 @@ def test_one_that_does_not_lead_writes_nothing(tmp_path):
     quiet.append(quiet.losses, {"step": 1})
     quiet.settle()
     assert not quiet.path.exists()
+
+
+def test_a_folder_is_written_by_one_training_at_a_time(tmp_path):
+    run = tmp_path / "runs" / "forest"
+    with only_one(run):
+        with pytest.raises(TrainingError, match=r"another training is writing to .* another --exp"), only_one(run):
+            pass
+        with only_one(run, leads=False), only_one(tmp_path / "runs" / "lake"):
+            assert run.is_dir()
+    assert list(tmp_path.iterdir()) == []
+    with only_one(run):
+        (run / "state.pt").write_bytes(b"x")
+    assert (run / "state.pt").exists()
+
+
+def test_where_there_can_be_no_folder_the_first_write_says_so(tmp_path):
+    (tmp_path / "runs").write_text("a file")
+    with only_one(tmp_path / "runs" / "forest"):
+        pass
+    assert (tmp_path / "runs").read_text() == "a file"
