@@ -21,7 +21,7 @@ import torch
 from ambientd.plugin import AmbientdError
 from ambientd.samplernn.checkpoint import Card, Checkpoint, Training
 from ambientd_plugins.training import dataset, families
-from ambientd_plugins.training.corpus import read_corpus
+from ambientd_plugins.training.corpus import difference, read_corpus
 from ambientd_plugins.training.distributed import ALONE, Team
 from ambientd_plugins.training.errors import TrainingError
 from ambientd_plugins.training.folder import RunFolder
@@ -33,6 +33,7 @@ from ambientd_plugins.training.trainer import CPU, Recipe, Trainer, validation_b
 
 if TYPE_CHECKING:
     from ambientd.plugin import Floats
+    from ambientd_plugins.training.corpus import Marks
     from ambientd_plugins.training.report.board import Board
 
 SAVE_EVERY_SECONDS = 45.0
@@ -90,6 +91,7 @@ class Run:
             request.augment,
         )
         self.album = families.credited(corpus.album, base.card.album) if base else corpus.album
+        self.marks = corpus.marks
         architecture = architecture.model_copy(update={"album_gain": corpus.gain})
         fields = {f.name: getattr(request, f.name) for f in dataclasses.fields(Recipe) if hasattr(request, f.name)}
         self.trainer = Trainer(architecture, request.sample_rate, corpus.data, Recipe(**fields), team, device)
@@ -335,7 +337,7 @@ class Run:
         if self.trainer.failed_in_a_row:
             return
         run = {name: getattr(self, name) for name in KEPT}
-        state = {"trainer": self.trainer.state(), "run": run, "curve": self._curve}
+        state = {"trainer": self.trainer.state(), "run": run, "curve": self._curve, "albums": self.marks}
         if self.team.leads:
             buffer = io.BytesIO()
             torch.save(state, buffer)
@@ -351,6 +353,7 @@ class Run:
     def _restore(self, data: bytes) -> None:
         try:
             state = torch.load(io.BytesIO(data), weights_only=True, map_location="cpu")
+            self._refuse_other_music(state.get("albums", self.marks))
             self.trainer.restore(state["trainer"])
             for name in KEPT:
                 setattr(self, name, state["run"][name])
@@ -377,6 +380,14 @@ class Run:
             detail = ", ".join(f"{k} was {before.get(k)!r}, now {self._asked[k]!r}" for k in changed)
             where = self.folder.path
             raise TrainingError(f"{where} holds a training with other settings ({detail})", "Use another --exp")
+
+    def _refuse_other_music(self, before: list[Marks]) -> None:
+        """Of an album that has changed the gain and the held-out part are others, and streams stand elsewhere."""
+        if changed := difference(before, self.marks):
+            raise TrainingError(
+                f"the music of {self.folder.path} is not what it learnt from ({changed})",
+                "Put it back as it was, or use another --exp",
+            )
 
     def _remember_request(self) -> None:
         self.folder.write(self.folder.config, (json.dumps(self._asked, indent=1) + "\n").encode())

@@ -2,14 +2,18 @@
 
 import json
 import math
+import shutil
 
 import numpy as np
 import pytest
 import torch
 
 from ambientd.samplernn.checkpoint import load
+from ambientd_plugins.training.albums.cutting import Cut, chunk_album
 from ambientd_plugins.training.errors import AlbumError, TrainingError
 from ambientd_plugins.training.run import Run
+
+from .conftest import RATE
 
 
 @pytest.fixture(autouse=True)
@@ -204,6 +208,45 @@ def test_an_album_too_short_or_silent_is_refused(tmp_path, request_for):
         Run(tmp_path / "run", request_for(tmp_path / "short"))
     with pytest.raises(AlbumError, match="nothing but silence"):
         Run(tmp_path / "run", request_for(tmp_path / "silent"))
+
+
+def changed_album(folder, change):
+    import soundfile
+
+    low = folder / "1-low.wav"
+    if change == "gone":
+        low.unlink()
+    elif change == "new":
+        shutil.copy(low, folder / "4-new.wav")
+    else:
+        audio, rate = soundfile.read(low)
+        soundfile.write(low, audio[::-1], rate)
+
+
+@pytest.mark.parametrize(
+    ("change", "said", "chunked"),
+    [
+        ("gone", "1-low is gone", False),
+        ("new", "4-new is new", False),
+        ("other", "1-low is another recording", False),
+        ("other", "000-1-low@0 is another recording", True),
+    ],
+)
+def test_a_run_is_not_gone_on_with_on_other_music(album, tmp_path, request_for, change, said, chunked):
+    def folder():
+        if not chunked:
+            return album
+        chunks = tmp_path / "chunks"
+        shutil.rmtree(chunks, ignore_errors=True)
+        chunk_album([album], chunks, RATE, Cut())
+        return chunks
+
+    settings = {"steps": 2, "validations": 1}
+    train(Run(tmp_path / "run", request_for(folder(), **settings)))
+    assert Run(tmp_path / "run", request_for(folder(), **settings)).trainer.step == 2
+    changed_album(album, change)
+    with pytest.raises(TrainingError, match=rf"not what it learnt from \({said}\)\. .* use another --exp"):
+        Run(tmp_path / "run", request_for(folder(), **settings))
 
 
 def test_a_damaged_state_is_named(album, tmp_path, request_for):
