@@ -73,7 +73,7 @@ def train(
     """Train a SampleRNN on an album. Ctrl-C saves; the same command goes on.
 
     Several processes, on one machine or many, train one model when `torchrun` starts them:
-    `torchrun --nproc-per-node 2 -m ambientd train ...`; --batch is then each one's.
+    `torchrun --nproc-per-node 2 -m ambientd train ...`; --batch is then each one's. docs/training.md says more.
     """
     import torch
 
