@@ -95,7 +95,7 @@ class RunFolder:
 
     def _tell(self, error: OSError | None) -> None:
         if error:
-            self.say(f"could not save to {self.path} ({error.strerror}); training goes on, the next save tries again")
+            self.say(f"could not save to {self.path} ({error.strerror}): it is kept in memory and tried again")
 
     def _write_waiting(self) -> OSError | None:
         for path in list(self._waiting):
