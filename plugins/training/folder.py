@@ -37,6 +37,16 @@ class RunFolder:
         self._waiting: dict[Path, bytes] = {}
         self._lines: dict[Path, bytes] = {}
 
+    def asked(self) -> dict[str, Any] | None:
+        """The request of the training that can be gone on with here; None where there is none. Raises TrainingError."""
+        if not self.state.is_file():
+            return None
+        try:
+            found: dict[str, Any] = json.loads(self.config.read_bytes())
+        except (OSError, ValueError) as error:
+            raise TrainingError(f"{self.config} cannot be read ({error})", "Use another --exp") from None
+        return found
+
     def write(self, path: Path, data: bytes) -> None:
         """The whole file, now or as soon as there is room; what was there before stays until then."""
         if self.writes:

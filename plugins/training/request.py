@@ -37,6 +37,9 @@ class Request:
     base: str | None = None
     """The checkpoint whose weights to begin with, and the family it is of."""
     family: str | None = None
+    base_hours: float = 0.0
+    base_album: dict[str, Any] | None = None
+    """Of the base's card, for those of its descendants."""
     dropout: float = 0.0
     """The share of the sample tier that is left out of each step."""
     augment: int = 0
@@ -58,5 +61,12 @@ class Request:
         return Architecture.model_validate(asked)
 
 
-MAY_CHANGE = {"steps", "minutes", "cpu_minutes", "validations", "listen"}
-"""From one command to the next with the same run."""
+MAY_CHANGE = {"steps", "minutes", "cpu_minutes", "validations", "listen", "base_hours", "base_album"}
+"""From one command to the next with the same run; earlier versions kept nothing of the base's card."""
+
+
+def same_place(one: object, other: object) -> bool:
+    """Whether two paths, or names, lead to the same."""
+    if one and other and isinstance(one, str) and isinstance(other, str):
+        return Path(one).resolve() == Path(other).resolve()
+    return one == other

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ambientd.plugin import AmbientdError
-from ambientd.samplernn.checkpoint import Card, Checkpoint, Training
+from ambientd.samplernn.checkpoint import Album, Card, Checkpoint, Training
 from ambientd_plugins.training import dataset, families
 from ambientd_plugins.training.corpus import difference, read_corpus
 from ambientd_plugins.training.distributed import ALONE, Team
@@ -79,7 +79,6 @@ class Run:
         self.folder, self.request, self.team = RunFolder(folder, team.leads), request, team
         if team.leads:
             self._refuse_other_settings()
-        self.base_hours = base.card.training.hours_heard if base else 0.0
         architecture = request.architecture()
         corpus = read_corpus(
             request.folders,
@@ -90,7 +89,8 @@ class Run:
             request.seed,
             request.augment,
         )
-        self.album = families.credited(corpus.album, base.card.album) if base else corpus.album
+        origin = request.base_album
+        self.album = families.credited(corpus.album, Album.model_validate(origin)) if origin else corpus.album
         self.marks = corpus.marks
         architecture = architecture.model_copy(update={"album_gain": corpus.gain})
         fields = {f.name: getattr(request, f.name) for f in dataclasses.fields(Recipe) if hasattr(request, f.name)}
@@ -317,7 +317,7 @@ class Run:
         t = self.trainer
         training = Training(
             steps=t.step,
-            hours_heard=round(self.base_hours + self._hours, 3),
+            hours_heard=round(self.request.base_hours + self._hours, 3),
             cpu_minutes=round(t.cpu_seconds / 60, 1),
             validation_bits=round(bits, 4),
             albums=len(self.request.folders),
@@ -371,10 +371,11 @@ class Run:
 
     def _refuse_other_settings(self) -> None:
         """A run folder belongs to one model: going on with another would mix two trainings."""
-        if not self.folder.state.is_file():
+        asked = self.folder.asked()
+        if asked is None:
             return
         defaults = {f.name: f.default for f in dataclasses.fields(Request)}
-        before = json.loads(json.dumps(defaults, default=str)) | json.loads(self.folder.config.read_text())
+        before = json.loads(json.dumps(defaults, default=str)) | asked
         changed = [k for k, v in self._asked.items() if before.get(k) != v and k not in MAY_CHANGE]
         if changed:
             detail = ", ".join(f"{k} was {before.get(k)!r}, now {self._asked[k]!r}" for k in changed)

@@ -79,15 +79,15 @@ def train(
 
     from ambientd_plugins.training.asking import ask
     from ambientd_plugins.training.distributed import processes, team
-    from ambientd_plugins.training.folder import only_one
+    from ambientd_plugins.training.folder import RunFolder, only_one
     from ambientd_plugins.training.run import Run, folder_for
 
     if threads:
         torch.set_num_threads(threads)
     source_of = click.get_current_context().get_parameter_source
     given = {name for name in settings if source_of(name) is not click.core.ParameterSource.DEFAULT}
-    request, base = ask(settings, given, processes())
     folder = folder_for(runs, exp)
+    request, base = ask(settings, given, processes(), RunFolder(folder).asked())
     place = _device(device)
     with team(place) as members, only_one(folder, members.leads):
         _train(Run(folder, request, base, members, place), members)

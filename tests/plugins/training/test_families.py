@@ -1,14 +1,18 @@
 """A base over several albums, and the models fine-tuned from it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
+from ambientd.errors import CheckpointError
 from ambientd.samplernn.checkpoint import Album, load
 from ambientd_plugins.training import families
 from ambientd_plugins.training.asking import ask
 from ambientd_plugins.training.corpus import joined, read_corpus
 from ambientd_plugins.training.errors import TrainingError
+from ambientd_plugins.training.folder import RunFolder
 from ambientd_plugins.training.run import Run
 
 from .conftest import RATE, tones
@@ -76,9 +80,29 @@ def test_it_begins_with_the_weights_of_its_base(three, tmp_path):
     assert request.minutes < ask(SETTINGS | {"dataset": three[2]}, ())[0].minutes
 
 
+def test_a_fine_tuning_goes_on_without_its_base(three, tmp_path):
+    train(tmp_path / "base", dataset=three[0])
+    file = tmp_path / "base" / "checkpoints" / "best.safetensors"
+    words = {"dataset": three[2], "base": str(file), "steps": 2}
+    before = train(tmp_path / "run", **words).card
+    first, _ = ask(SETTINGS | words, words.keys())
+    file.unlink()
+    request, base = ask(SETTINGS | words | {"steps": 4}, words.keys(), 1, RunFolder(tmp_path / "run").asked())
+    assert base is None
+    assert request == replace(first, steps=4)
+    run = Run(tmp_path / "run", request, base)
+    run.train(lambda progress: None, lambda line: None)
+    after = load(run.folder.last).card
+    assert after.training.steps == 4
+    assert (after.family, after.album, after.architecture) == (before.family, before.album, before.architecture)
+    assert "by loud" in after.album.attribution
+    with pytest.raises(CheckpointError, match="does not exist"):
+        train(tmp_path / "another", **words)
+
+
 def test_what_contradicts_the_base_is_named_with_it(three, tmp_path):
     train(tmp_path / "base", dataset=three[0])
-    base = families.find_base(str(tmp_path / "base" / "checkpoints" / "best.safetensors"))
+    base = families.origin_of(families.find_base(str(tmp_path / "base" / "checkpoints" / "best.safetensors")))
     asked = {"dim": 32, "frame_sizes": (4, 8), "sample_rate": 16_000, "seed": 5}
     with pytest.raises(TrainingError) as caught:
         families.inherit(asked, asked.keys(), base)
