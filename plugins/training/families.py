@@ -14,7 +14,7 @@ from typing import Any
 from ambientd.samplernn.checkpoint import Album, Architecture, Checkpoint, load
 from ambientd.samplernn.library import resolve_local
 from ambientd_plugins.training.errors import TrainingError
-from ambientd_plugins.training.request import same_place
+from ambientd_plugins.training.request import option, same_place, typed
 
 RATE = 0.3
 """Of the learning rate from scratch: what the base has learnt is to be bent, not burnt."""
@@ -66,8 +66,8 @@ def inherit(settings: Mapping[str, Any], given: Collection[str], base: Origin) -
     theirs = {name: value for name, value in theirs.items() if name in settings}
     clashes = [n for n, value in theirs.items() if n in given and settings[n] != value]
     if clashes:
-        asked = ", ".join(f"--{n} {_words(settings[n])}" for n in clashes)
-        has = ", ".join(f"{n} {_words(theirs[n])}" for n in clashes)
+        asked = ", ".join(f"--{_words(n, settings[n])}" for n in clashes)
+        has = ", ".join("a forecast" if n == "forecast" else _words(n, theirs[n]) for n in clashes)
         raise TrainingError(
             f"{asked} and --base {base.name} exclude each other: the base has {has}", "Leave out one of them"
         )
@@ -85,5 +85,6 @@ def credited(album: Album, base: Album) -> Album:
     return album.model_copy(update={"licence": "; ".join(licences), "attribution": "; ".join(credits)})
 
 
-def _words(value: object) -> str:
-    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+def _words(name: str, value: object) -> str:
+    # --plain is a flag: who gave it gave no value.
+    return option(name) if name == "forecast" else f"{option(name)} {typed(name, value)}"

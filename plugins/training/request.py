@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -65,8 +66,29 @@ MAY_CHANGE = {"steps", "minutes", "cpu_minutes", "validations", "listen", "base_
 """From one command to the next with the same run; earlier versions kept nothing of the base's card."""
 
 
+def same(name: str, before: object, now: object) -> bool:
+    """Whether a field of a request means what it did. before, now: as JSON gives them back."""
+    if name == "albums" and isinstance(before, list) and isinstance(now, list):
+        return len(before) == len(now) and all(map(same_place, before, now))
+    return same_place(before, now) if name in ("dataset", "base") else before == now
+
+
 def same_place(one: object, other: object) -> bool:
     """Whether two paths, or names, lead to the same."""
     if one and other and isinstance(one, str) and isinstance(other, str):
         return Path(one).resolve() == Path(other).resolve()
     return one == other
+
+
+def option(name: str) -> str:
+    """What a field of a request is called on the command line."""
+    return {"learning_rate": "lr", "forecast": "plain"}.get(name, name)
+
+
+def typed(name: str, value: object) -> str:
+    """Its value as it is typed there."""
+    if name == "forecast":
+        return "off" if value else "on"
+    if name == "frame_sizes" and isinstance(value, list | tuple):
+        return " ".join(str(above // below) for below, above in pairwise((1, *value)))
+    return " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

@@ -1,6 +1,7 @@
 """A base over several albums, and the models fine-tuned from it."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -100,6 +101,18 @@ def test_a_fine_tuning_goes_on_without_its_base(three, tmp_path):
         train(tmp_path / "another", **words)
 
 
+def test_the_same_folders_in_other_words_are_no_other_settings(three, tmp_path, monkeypatch):
+    settings = {"validations": 1, "steps": 2}
+    train(tmp_path / "one", dataset=three[0], **settings)
+    train(tmp_path / "several", albums=tuple(three[:2]), **settings)
+    monkeypatch.chdir(tmp_path)
+    train(tmp_path / "one", dataset=Path("loud"), **settings)
+    train(tmp_path / "several", albums=(Path("loud"), Path("./quiet/")), **settings)
+    said = r"other settings \(dataset was loud, now quiet, frame_sizes was 4 2, now 4 4"
+    with pytest.raises(TrainingError, match=said):
+        train(tmp_path / "one", dataset=Path("quiet"), frame_sizes=(4, 4), **settings)
+
+
 def test_what_contradicts_the_base_is_named_with_it(three, tmp_path):
     train(tmp_path / "base", dataset=three[0])
     base = families.origin_of(families.find_base(str(tmp_path / "base" / "checkpoints" / "best.safetensors")))
@@ -110,6 +123,14 @@ def test_what_contradicts_the_base_is_named_with_it(three, tmp_path):
         "--dim 32, --sample_rate 16000 and --base best exclude each other: the base has dim 16, sample_rate 8000. "
         "Leave out one of them"
     )
+    asked |= {"frame_sizes": (16, 64, 256), "forecast": None}
+    with pytest.raises(TrainingError) as caught:
+        families.inherit(asked, {"frame_sizes", "forecast"}, base)
+    assert str(caught.value) == (
+        "--frame_sizes 16 4 4, --plain and --base best exclude each other: the base has frame_sizes 4 2, a forecast. "
+        "Leave out one of them"
+    )
+    asked = {"dim": 32, "frame_sizes": (4, 8), "sample_rate": 16_000, "seed": 5}
     assert families.inherit(asked, {"seed"}, base) == asked | {"dim": 16, "sample_rate": 8000}
 
 
