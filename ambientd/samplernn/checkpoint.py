@@ -128,6 +128,15 @@ class Album(_Section):
         return self.licence.partition("; base: ")[0]
 
 
+class HeldOut(_Section):
+    """Which part of each album a training held out; the words of its `--split` and `--seed`."""
+
+    split: str = "auto"
+    seed: int = Field(default=1, ge=0)
+    shortest: int = Field(default=1, ge=1)
+    """Samples: what of a track is shorter was left away."""
+
+
 class Training(_Section):
     """How the weights came about, and how good they measured."""
 
@@ -139,6 +148,9 @@ class Training(_Section):
     """Negative log-likelihood of the held-out part that chose the checkpoint, bits per sample."""
     test_bits: float | None = None
     """The same of a held-out part that chose nothing."""
+    albums: int = 1
+    """So many were learnt together, each at a gain of its own; of several the card's gain is only the mean."""
+    held_out: HeldOut = HeldOut()
     software: dict[str, str] = {}
 
 

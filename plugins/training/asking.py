@@ -26,9 +26,12 @@ DROPOUT = 0.25
 BUDGETS = ("minutes", "cpu_minutes", "steps")
 
 
-def ask(settings: Mapping[str, Any], given: Collection[str], processes: int = 1) -> tuple[Request, Checkpoint | None]:
-    """(the request, the base's checkpoint). settings: every option; given: those that were not left out.
+def ask(
+    settings: Mapping[str, Any], given: Collection[str], processes: int = 1, before: Mapping[str, Any] | None = None
+) -> tuple[Request, Checkpoint | None]:
+    """(the request, the base's checkpoint where its weights are needed).
 
+    settings: every option; given: those that were not left out. before: the request of the run to go on with.
     Raises TrainingError for what cannot be trained, before anything is read or written.
     """
     _check(settings)
@@ -36,17 +39,19 @@ def ask(settings: Mapping[str, Any], given: Collection[str], processes: int = 1)
     # Words of the command line on the one side, the architecture's on the other.
     asked["forecast"] = None if asked.pop("plain") else Forecast().model_dump()
     given = {"forecast" if name == "plain" else name for name in given}
-    base = families.find_base(asked["base"]) if asked["base"] else None
-    if base:
-        asked = families.inherit(asked, given, base)
-    asked["family"] = base.family if base else None
+    origin = families.remembered(asked["base"], before) if asked["base"] and before else None
+    base = families.find_base(asked["base"]) if asked["base"] and not origin else None
+    origin = families.origin_of(base) if base else origin
+    if origin:
+        asked = families.inherit(asked, given, origin)
+        asked |= {"family": origin.family, "base_hours": origin.hours_heard, "base_album": origin.album}
     asked["batch"] *= processes
     asked["dataset"] = str(asked["dataset"] or "")
     asked["albums"] = tuple(map(str, asked["albums"]))
     if not any(asked[name] for name in BUDGETS):
-        asked["minutes"] = families.MINUTES if base else MINUTES
+        asked["minutes"] = families.MINUTES if origin else MINUTES
     lr = asked.pop("lr")
-    default = LEARNING_RATE * min(1.0, 192 / asked["dim"]) * (families.RATE if base else 1.0)
+    default = LEARNING_RATE * min(1.0, 192 / asked["dim"]) * (families.RATE if origin else 1.0)
     if asked["dropout"] is None:
         asked["dropout"] = DROPOUT
     request = Request(**asked, learning_rate=default if lr is None else lr)

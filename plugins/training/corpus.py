@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ambientd.samplernn.checkpoint import Album, Architecture
 from ambientd_plugins.training import dataset
 from ambientd_plugins.training.albums.chunks import read_dataset
+from ambientd_plugins.training.albums.tracks import Track
 from ambientd_plugins.training.augment import varying
 from ambientd_plugins.training.errors import AlbumError
+
+NAMED = 3
+"""Differences between what an album was and is that are told one by one."""
+
+Marks = dict[str, Any]
+"""What an album is known again by: its gain, and of each track [name, samples, SHA-256]. Plain values."""
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """album: for the card. gain: for the checkpoint; of several albums the geometric mean."""
+    """album: for the card. gain: for the checkpoint; of several albums the geometric mean. marks: of each album."""
 
     album: Album
     gain: float
     data: dataset.Split
+    marks: list[Marks]
 
 
 def read_corpus(
@@ -40,7 +50,7 @@ def read_corpus(
 
     A common gain would leave a quiet album a few of the quantization levels. Raises AlbumError.
     """
-    albums, gains, splits = [], [], []
+    albums, gains, splits, marks = [], [], [], []
     for folder in folders:
         album, tracks = read_dataset(folder, sample_rate)
         dc, gain = dataset.scale(tracks, architecture.pre_emphasis)
@@ -55,7 +65,29 @@ def read_corpus(
             raise AlbumError(f"{folder}: {error.what}", error.remedy) from None
         albums.append(album)
         gains.append(gain)
-    return Corpus(joined(albums), math.exp(sum(map(math.log, gains)) / len(gains)), dataset.join(splits))
+        marks.append({"gain": gain, "tracks": [[t.name, len(t.audio), t.sha256 or _sha256(t)] for t in tracks]})
+    return Corpus(joined(albums), math.exp(sum(map(math.log, gains)) / len(gains)), dataset.join(splits), marks)
+
+
+def _sha256(track: Track) -> str:
+    """Of a track that was put together from chunks, which are read without resampling: the same on every machine."""
+    return hashlib.sha256(track.audio.tobytes()).hexdigest()
+
+
+def difference(before: Sequence[Marks], now: Sequence[Marks]) -> str:
+    """How albums are not what they were, in a few words; empty where they are."""
+    for old, new in zip(before, now, strict=True):
+        names = {track[0] for track in new["tracks"]}, {track[0] for track in old["tracks"]}
+        lost = [track[0] for track in old["tracks"] if track not in new["tracks"]]
+        found = [track[0] for track in new["tracks"] if track not in old["tracks"]]
+        told = [f"{name} is another recording" if name in names[0] else f"{name} is gone" for name in lost]
+        told += [f"{name} is new" for name in found if name not in names[1]]
+        if told:
+            return ", ".join(told[:NAMED]) + (f" and {len(told) - NAMED} more" if len(told) > NAMED else "")
+        # Resampling on another processor may round otherwise.
+        if not math.isclose(old["gain"], new["gain"], rel_tol=1e-3):
+            return f"its gain was {old['gain']:.4g} and is {new['gain']:.4g}"
+    return ""
 
 
 def joined(albums: Sequence[Album]) -> Album:

@@ -11,7 +11,9 @@ RUN/samples/          what was heard at each validation, and its mel spectrogram
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,16 @@ class RunFolder:
         self.say: Callable[[str], None] = lambda line: None
         self._waiting: dict[Path, bytes] = {}
         self._lines: dict[Path, bytes] = {}
+
+    def asked(self) -> dict[str, Any] | None:
+        """The request of the training that can be gone on with here; None where there is none. Raises TrainingError."""
+        if not self.state.is_file():
+            return None
+        try:
+            found: dict[str, Any] = json.loads(self.config.read_bytes())
+        except (OSError, ValueError) as error:
+            raise TrainingError(f"{self.config} cannot be read ({error})", "Use another --exp") from None
+        return found
 
     def write(self, path: Path, data: bytes) -> None:
         """The whole file, now or as soon as there is room; what was there before stays until then."""
@@ -62,18 +74,21 @@ class RunFolder:
                 "Make room and run the same command again; what was saved before is untouched",
             )
 
-    def forget_after(self, step: int) -> None:
-        """Drop what the logs and checkpoints tell of later steps: they are about to be taken again."""
+    def forget_after(self, step: int, validated: int) -> None:
+        """Drop the losses after `step`, and the validations and checkpoints after `validated`.
+
+        They are about to come again; a validation that was stopped half way may have left some of its own step.
+        """
         if not self.writes:
             return
-        for path in (self.losses, self.log):
+        for path, last in ((self.losses, step), (self.log, validated)):
             self._lines.pop(path, None)
             lines = path.read_bytes().splitlines(keepends=True) if path.is_file() else []
-            kept = [line for line in lines if _step_of(line) <= step]
+            kept = [line for line in lines if _step_of(line) <= last]
             if kept != lines:
                 write_atomically(path, b"".join(kept))
         for path in self.candidates():
-            if step_of_candidate(path) > step:
+            if step_of_candidate(path) > validated:
                 self.remove(path)
 
     def candidate(self, step: int) -> Path:
@@ -90,7 +105,7 @@ class RunFolder:
 
     def _tell(self, error: OSError | None) -> None:
         if error:
-            self.say(f"could not save to {self.path} ({error.strerror}); training goes on, the next save tries again")
+            self.say(f"could not save to {self.path} ({error.strerror}): it is kept in memory and tried again")
 
     def _write_waiting(self) -> OSError | None:
         for path in list(self._waiting):
@@ -109,6 +124,45 @@ class RunFolder:
                 return error
             del self._lines[path]
         return None
+
+
+@contextmanager
+def only_one(path: Path, leads: bool = True) -> Iterator[None]:
+    """While inside, no other training writes to the run folder `path`. Raises TrainingError where one does.
+
+    leads: False in all but one of several processes. A folder that nothing was put into is not left behind.
+    """
+    made = [folder for folder in (path, *path.parents) if not folder.exists()] if leads else []
+    handle = _claim(path) if leads else None
+    try:
+        yield
+    finally:
+        if handle is not None:
+            os.close(handle)
+        with suppress(OSError):  # something is in it
+            for folder in made:
+                folder.rmdir()
+
+
+def _claim(path: Path) -> int | None:
+    """The lock, held until it is closed; None where there can be none."""
+    try:
+        import fcntl
+    except ImportError:  # not a POSIX system
+        return None
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_RDONLY)
+    except OSError:
+        return None  # the first write will say so
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        raise TrainingError(f"another training is writing to {path}", "Wait for it, or use another --exp") from None
+    except OSError:
+        pass  # a file system without locks
+    return handle
 
 
 def step_of_candidate(path: Path) -> int:

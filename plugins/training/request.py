@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from ambientd.samplernn.checkpoint import Architecture
+from ambientd.samplernn.checkpoint import Architecture, HeldOut
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,9 @@ class Request:
     base: str | None = None
     """The checkpoint whose weights to begin with, and the family it is of."""
     family: str | None = None
+    base_hours: float = 0.0
+    base_album: dict[str, Any] | None = None
+    """Of the base's card, for those of its descendants."""
     dropout: float = 0.0
     """The share of the sample tier that is left out of each step."""
     augment: int = 0
@@ -48,11 +52,43 @@ class Request:
     def folders(self) -> list[Path]:
         return [Path(folder) for folder in self.albums or (self.dataset,)]
 
+    @property
+    def held_out(self) -> HeldOut:
+        return HeldOut(split=self.split, seed=self.seed, shortest=2 * self.sequence)
+
     def architecture(self) -> Architecture:
         """Whatever of it can be asked for, and otherwise its defaults."""
         asked = {name: getattr(self, name) for name in Architecture.model_fields if hasattr(self, name)}
         return Architecture.model_validate(asked)
 
 
-MAY_CHANGE = {"steps", "minutes", "cpu_minutes", "validations", "listen"}
-"""From one command to the next with the same run."""
+MAY_CHANGE = {"steps", "minutes", "cpu_minutes", "validations", "listen", "base_hours", "base_album"}
+"""From one command to the next with the same run; earlier versions kept nothing of the base's card."""
+
+
+def same(name: str, before: object, now: object) -> bool:
+    """Whether a field of a request means what it did. before, now: as JSON gives them back."""
+    if name == "albums" and isinstance(before, list) and isinstance(now, list):
+        return len(before) == len(now) and all(map(same_place, before, now))
+    return same_place(before, now) if name in ("dataset", "base") else before == now
+
+
+def same_place(one: object, other: object) -> bool:
+    """Whether two paths, or names, lead to the same."""
+    if one and other and isinstance(one, str) and isinstance(other, str):
+        return Path(one).resolve() == Path(other).resolve()
+    return one == other
+
+
+def option(name: str) -> str:
+    """What a field of a request is called on the command line."""
+    return {"learning_rate": "lr", "forecast": "plain"}.get(name, name)
+
+
+def typed(name: str, value: object) -> str:
+    """Its value as it is typed there."""
+    if name == "forecast":
+        return "off" if value else "on"
+    if name == "frame_sizes" and isinstance(value, list | tuple):
+        return " ".join(str(above // below) for below, above in pairwise((1, *value)))
+    return " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

@@ -19,20 +19,21 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ambientd.plugin import AmbientdError
-from ambientd.samplernn.checkpoint import Card, Checkpoint, Training
+from ambientd.samplernn.checkpoint import Album, Card, Checkpoint, Training
 from ambientd_plugins.training import dataset, families
-from ambientd_plugins.training.corpus import read_corpus
+from ambientd_plugins.training.corpus import difference, read_corpus
 from ambientd_plugins.training.distributed import ALONE, Team
 from ambientd_plugins.training.errors import TrainingError
 from ambientd_plugins.training.folder import RunFolder
 from ambientd_plugins.training.interrupts import interrupts
 from ambientd_plugins.training.judging.choice import Choice
 from ambientd_plugins.training.report.page import write_report
-from ambientd_plugins.training.request import MAY_CHANGE, Request
+from ambientd_plugins.training.request import MAY_CHANGE, Request, option, same, typed
 from ambientd_plugins.training.trainer import CPU, Recipe, Trainer, validation_bits
 
 if TYPE_CHECKING:
     from ambientd.plugin import Floats
+    from ambientd_plugins.training.corpus import Marks
     from ambientd_plugins.training.report.board import Board
 
 SAVE_EVERY_SECONDS = 45.0
@@ -78,18 +79,19 @@ class Run:
         self.folder, self.request, self.team = RunFolder(folder, team.leads), request, team
         if team.leads:
             self._refuse_other_settings()
-        self.base_hours = base.card.training.hours_heard if base else 0.0
         architecture = request.architecture()
         corpus = read_corpus(
             request.folders,
             architecture,
             request.sample_rate,
-            2 * request.sequence,
+            request.held_out.shortest,
             request.split,
             request.seed,
             request.augment,
         )
-        self.album = families.credited(corpus.album, base.card.album) if base else corpus.album
+        origin = request.base_album
+        self.album = families.credited(corpus.album, Album.model_validate(origin)) if origin else corpus.album
+        self.marks = corpus.marks
         architecture = architecture.model_copy(update={"album_gain": corpus.gain})
         fields = {f.name: getattr(request, f.name) for f in dataclasses.fields(Recipe) if hasattr(request, f.name)}
         self.trainer = Trainer(architecture, request.sample_rate, corpus.data, Recipe(**fields), team, device)
@@ -126,32 +128,43 @@ class Run:
     def train(self, progress: Callable[[Progress], None], say: Callable[[str], None]) -> None:
         """Go on to the end. Ctrl-C or SIGTERM saves first and raises KeyboardInterrupt.
 
-        Raises TrainingError where the loss does not stay finite, or where nothing could be saved.
+        Raises TrainingError where the loss does not stay finite, where no validation was worth keeping, or where
+        nothing could be saved.
         """
         self.folder.say = say if self.team.leads else lambda line: None
         with interrupts() as interrupted, self._board():
             if self.trainer.step == 0:
                 self.save_state()
                 self.folder.settle()
+            elif self._due:  # it was stopped while it listened
+                self._judge(interrupted)
             saved = time.monotonic()
             while self.trainer.progress < 1:
                 self._step()
                 progress(self._progress())
                 late, stop = self._agreed(time.monotonic() - saved > SAVE_EVERY_SECONDS, interrupted())
-                due = self.trainer.progress * self.request.validations >= self.validated + 1
-                if late or stop or due:
+                if late or stop or self._due:
                     self.save_state()
                     saved = time.monotonic()
                 if stop:
                     self.folder.settle()
                     raise KeyboardInterrupt
-                if due:
-                    self.validate(interrupted)
-                    self.save_state()
+                if self._due:
+                    self._judge(interrupted)
                     saved = time.monotonic()
             if self.validated_step != self.trainer.step:
                 self.validate(interrupted)
             self._finish(interrupted)
+
+    @property
+    def _due(self) -> bool:
+        """Whether to validate now, before the next step."""
+        due: bool = self.trainer.progress * self.request.validations >= self.validated + 1
+        return due and self.validated_step != self.trainer.step
+
+    def _judge(self, interrupted: Callable[[], bool]) -> None:
+        self.validate(interrupted)
+        self.save_state()
 
     def _agreed(self, late: bool, stop: bool) -> tuple[bool, bool]:
         """Process 0 says when to save, anybody may ask to stop, and all do so after the same step."""
@@ -288,6 +301,11 @@ class Run:
         self.finished = self.trainer.step
         self.save_state()
         self.folder.settle()
+        if self.team.leads and not math.isfinite(self.best):
+            raise TrainingError(
+                f"{self.folder.path} ends without a checkpoint: no validation was worth keeping",
+                "Use another --exp with a lower --lr",
+            )
 
     @cached_property
     def _guide(self) -> Floats | None:
@@ -299,9 +317,11 @@ class Run:
         t = self.trainer
         training = Training(
             steps=t.step,
-            hours_heard=round(self.base_hours + self._hours, 3),
+            hours_heard=round(self.request.base_hours + self._hours, 3),
             cpu_minutes=round(t.cpu_seconds / 60, 1),
             validation_bits=round(bits, 4),
+            albums=len(self.request.folders),
+            held_out=self.request.held_out,
             software={name: version(name) for name in ("ambientd", "torch", "numpy")},
         )
         return Card(
@@ -317,7 +337,7 @@ class Run:
         if self.trainer.failed_in_a_row:
             return
         run = {name: getattr(self, name) for name in KEPT}
-        state = {"trainer": self.trainer.state(), "run": run, "curve": self._curve}
+        state = {"trainer": self.trainer.state(), "run": run, "curve": self._curve, "albums": self.marks}
         if self.team.leads:
             buffer = io.BytesIO()
             torch.save(state, buffer)
@@ -333,6 +353,7 @@ class Run:
     def _restore(self, data: bytes) -> None:
         try:
             state = torch.load(io.BytesIO(data), weights_only=True, map_location="cpu")
+            self._refuse_other_music(state.get("albums", self.marks))
             self.trainer.restore(state["trainer"])
             for name in KEPT:
                 setattr(self, name, state["run"][name])
@@ -345,20 +366,31 @@ class Run:
         # A longer training than was planned is validated all the way.
         self.validated = min(self.validated, int(self.trainer.progress * self.request.validations))
         self.saved_step = self.trainer.step
-        self.folder.forget_after(self.trainer.step)
+        self.folder.forget_after(self.trainer.step, self.validated_step)
         self.choice.remember()
 
     def _refuse_other_settings(self) -> None:
         """A run folder belongs to one model: going on with another would mix two trainings."""
-        if not self.folder.state.is_file():
+        asked = self.folder.asked()
+        if asked is None:
             return
         defaults = {f.name: f.default for f in dataclasses.fields(Request)}
-        before = json.loads(json.dumps(defaults, default=str)) | json.loads(self.folder.config.read_text())
-        changed = [k for k, v in self._asked.items() if before.get(k) != v and k not in MAY_CHANGE]
+        before = json.loads(json.dumps(defaults, default=str)) | asked
+        changed = [k for k, v in self._asked.items() if not same(k, before.get(k), v) and k not in MAY_CHANGE]
         if changed:
-            detail = ", ".join(f"{k} was {before.get(k)!r}, now {self._asked[k]!r}" for k in changed)
+            detail = ", ".join(
+                f"{option(k)} was {typed(k, before.get(k))}, now {typed(k, self._asked[k])}" for k in changed
+            )
             where = self.folder.path
             raise TrainingError(f"{where} holds a training with other settings ({detail})", "Use another --exp")
+
+    def _refuse_other_music(self, before: list[Marks]) -> None:
+        """Of an album that has changed the gain and the held-out part are others, and streams stand elsewhere."""
+        if changed := difference(before, self.marks):
+            raise TrainingError(
+                f"the music of {self.folder.path} is not what it learnt from ({changed})",
+                "Put it back as it was, or use another --exp",
+            )
 
     def _remember_request(self) -> None:
         self.folder.write(self.folder.config, (json.dumps(self._asked, indent=1) + "\n").encode())

@@ -73,22 +73,23 @@ def train(
     """Train a SampleRNN on an album. Ctrl-C saves; the same command goes on.
 
     Several processes, on one machine or many, train one model when `torchrun` starts them:
-    `torchrun --nproc-per-node 2 -m ambientd train ...`; --batch is then each one's.
+    `torchrun --nproc-per-node 2 -m ambientd train ...`; --batch is then each one's. docs/training.md says more.
     """
     import torch
 
     from ambientd_plugins.training.asking import ask
     from ambientd_plugins.training.distributed import processes, team
+    from ambientd_plugins.training.folder import RunFolder, only_one
     from ambientd_plugins.training.run import Run, folder_for
 
     if threads:
         torch.set_num_threads(threads)
     source_of = click.get_current_context().get_parameter_source
     given = {name for name in settings if source_of(name) is not click.core.ParameterSource.DEFAULT}
-    request, base = ask(settings, given, processes())
     folder = folder_for(runs, exp)
+    request, base = ask(settings, given, processes(), RunFolder(folder).asked())
     place = _device(device)
-    with team(place) as members:
+    with team(place) as members, only_one(folder, members.leads):
         _train(Run(folder, request, base, members, place), members)
     if install and members.leads:
         click.echo(f"installed as {_install(folder / 'checkpoints' / 'best.safetensors', exp)}")

@@ -161,6 +161,7 @@ class Trainer:
 
     def train_step(self) -> float:
         """One update; returns its loss in bits per sample (NaN: the update was skipped)."""
+        torch.manual_seed(dropout_seed(self.recipe.seed, self.team.rank, self.step))
         started, cpu = time.perf_counter(), time.process_time()
         read, jumps, known = self.streams.next()
         tokens, jumped = (torch.from_numpy(a).to(self.device) for a in (read, jumps))
@@ -231,7 +232,6 @@ class Trainer:
             "optimiser": self.optimiser.state_dict(),
             "hidden": [[self.team.gather(h) for h in tier] for tier in self.hidden],
             "streams": self.streams.state(),
-            "torch_rng": torch.get_rng_state(),
             "counts": [self.step, self.samples, self.seconds, self.cpu_seconds, self.caution, self.ceiling],
         }
 
@@ -243,9 +243,17 @@ class Trainer:
         rows = slice(self.streams.rows.start, self.streams.rows.stop)
         self.hidden = [[h[rows].to(self.device) for h in tier] for tier in state["hidden"]]
         self.streams.restore(state["streams"])
-        torch.set_rng_state(state["torch_rng"])
         self.step, self.samples, self.seconds, self.cpu_seconds, self.caution, self.ceiling = state["counts"]
         self.failed_in_a_row = 0
+
+
+def dropout_seed(seed: int, rank: int, step: int) -> int:
+    """Where a process begins to draw what it leaves out of a step.
+
+    By rank, because rows with the same numbers left out would be heard by fewer networks. By step, so that a training
+    that goes on leaves out what it would have, on any device, in as many processes.
+    """
+    return int(np.random.SeedSequence([seed, rank, step]).generate_state(1, np.uint64)[0])
 
 
 def detach(state: State) -> State:

@@ -12,7 +12,7 @@ from ambientd_plugins.training.errors import AlbumError
 from ambientd_plugins.training.progress import PATH, bar
 
 if TYPE_CHECKING:
-    from ambientd.samplernn.checkpoint import Card
+    from ambientd.samplernn.checkpoint import Card, HeldOut
     from ambientd_plugins.training.dataset import Tokens
 
 
@@ -20,16 +20,17 @@ if TYPE_CHECKING:
 @click.argument("checkpoint")
 @click.argument("album", type=PATH)
 @click.option("--split", type=click.Choice(["all", "held-out"]), default="all", show_default=True,
-              help="The whole album, or the tenth that a training on this very folder holds out.")  # fmt: skip
-@click.option("--seed", default=1, show_default=True, help="The training's, which chose what is held out.")
+              help="The whole album, or what the checkpoint's training on this very folder held out.")  # fmt: skip
+@click.option("--seed", type=click.IntRange(0), help="Which chose what is held out.  [default: the training's]")
 @click.option("--threads", type=click.IntRange(1), help="Processor threads.  [default: all]")
 @click.option("--json", "as_json", is_flag=True, help="Print for machines.")
-def evaluate(checkpoint: str, album: Path, split: str, seed: int, threads: int | None, as_json: bool) -> None:
+def evaluate(checkpoint: str, album: Path, split: str, seed: int | None, threads: int | None, as_json: bool) -> None:
     """Say in bits per sample how well CHECKPOINT predicts ALBUM: each track, and all together.
 
-    CHECKPOINT is one of `ambientd models list`, or a path. The audio is quantized as the checkpoint's own album was,
-    and the model's state is carried along each track. Fewer bits are better; only models of the same quantization,
-    gain and pre-emphasis compare.
+    CHECKPOINT is one of `ambientd models list`, or a path. The audio is quantized as the checkpoint's own album was;
+    a base of several albums learnt each at a gain of its own, so it hears ALBUM at ALBUM's. The model's state is
+    carried along each track. Fewer bits are better; only models of the same quantization, gain and pre-emphasis
+    compare.
     """
     import torch
 
@@ -41,7 +42,10 @@ def evaluate(checkpoint: str, album: Path, split: str, seed: int, threads: int |
     if threads:
         torch.set_num_threads(threads)
     loaded = load(resolve_local(checkpoint))
-    parts = _parts(loaded.card, album, split, seed)
+    held_out = loaded.card.training.held_out
+    if seed is not None:
+        held_out = held_out.model_copy(update={"seed": seed})
+    parts = _parts(loaded.card, album, held_out if split == "held-out" else None)
     model = SampleRNN(loaded.card.architecture).eval()
     model.restore(loaded.tensors)
     tokens = [part for _, part in parts]
@@ -61,23 +65,26 @@ def evaluate(checkpoint: str, album: Path, split: str, seed: int, threads: int |
         _print(rows, whole, loaded.card.sample_rate)
 
 
-def _parts(card: Card, album: Path, split: str, seed: int) -> list[tuple[str, Tokens]]:
-    """What is to be judged, each part with its track's name."""
+def _parts(card: Card, album: Path, held_out: HeldOut | None) -> list[tuple[str, Tokens]]:
+    """What is to be judged, each part with its track's name; `held_out`: no more than that."""
     import numpy as np
 
     from ambientd_plugins.training import dataset
     from ambientd_plugins.training.albums.chunks import read_dataset
 
     _, tracks = read_dataset(album, card.sample_rate)
-    tracks = [track for track in tracks if len(track.audio)]
-    if not tracks:
+    if not any(len(track.audio) for track in tracks):
         raise AlbumError(f"{album} holds no sound", "Give an album with some")
-    dc, _ = dataset.scale(tracks, card.architecture.pre_emphasis)
-    tokens = [dataset.tokenise(track, dc, card.architecture) for track in tracks]
+    dc, gain = dataset.scale(tracks, card.architecture.pre_emphasis)
+    own = {"album_gain": gain} if card.training.albums > 1 else {}
+    tokens = [dataset.tokenise(track, dc, card.architecture.model_copy(update=own)) for track in tracks]
     names = [track.name for track in tracks]
-    if split == "all":
-        return list(zip(names, tokens, strict=True))
-    held = dataset.split(tokens, 1, "auto", np.random.default_rng(seed))
+    if held_out is None:
+        return [(name, whole) for name, whole in zip(names, tokens, strict=True) if len(whole)]
+    try:
+        held = dataset.split(tokens, held_out.shortest, held_out.split, np.random.default_rng(held_out.seed))
+    except AlbumError as error:
+        raise AlbumError(f"{album}: {error.what}", "Leave --split away, or give the album of the training") from None
     pieces = [[p for p in (*held.validation, *held.test) if np.may_share_memory(p, whole)] for whole in tokens]
     return [(name, np.concatenate(own)) for name, own in zip(names, pieces, strict=True) if own]
 

@@ -1,14 +1,19 @@
 """A base over several albums, and the models fine-tuned from it."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
+from ambientd.errors import CheckpointError
 from ambientd.samplernn.checkpoint import Album, load
 from ambientd_plugins.training import families
 from ambientd_plugins.training.asking import ask
 from ambientd_plugins.training.corpus import joined, read_corpus
 from ambientd_plugins.training.errors import TrainingError
+from ambientd_plugins.training.folder import RunFolder
 from ambientd_plugins.training.run import Run
 
 from .conftest import RATE, tones
@@ -76,9 +81,41 @@ def test_it_begins_with_the_weights_of_its_base(three, tmp_path):
     assert request.minutes < ask(SETTINGS | {"dataset": three[2]}, ())[0].minutes
 
 
+def test_a_fine_tuning_goes_on_without_its_base(three, tmp_path):
+    train(tmp_path / "base", dataset=three[0])
+    file = tmp_path / "base" / "checkpoints" / "best.safetensors"
+    words = {"dataset": three[2], "base": str(file), "steps": 2}
+    before = train(tmp_path / "run", **words).card
+    first, _ = ask(SETTINGS | words, words.keys())
+    file.unlink()
+    request, base = ask(SETTINGS | words | {"steps": 4}, words.keys(), 1, RunFolder(tmp_path / "run").asked())
+    assert base is None
+    assert request == replace(first, steps=4)
+    run = Run(tmp_path / "run", request, base)
+    run.train(lambda progress: None, lambda line: None)
+    after = load(run.folder.last).card
+    assert after.training.steps == 4
+    assert (after.family, after.album, after.architecture) == (before.family, before.album, before.architecture)
+    assert "by loud" in after.album.attribution
+    with pytest.raises(CheckpointError, match="does not exist"):
+        train(tmp_path / "another", **words)
+
+
+def test_the_same_folders_in_other_words_are_no_other_settings(three, tmp_path, monkeypatch):
+    settings = {"validations": 1, "steps": 2}
+    train(tmp_path / "one", dataset=three[0], **settings)
+    train(tmp_path / "several", albums=tuple(three[:2]), **settings)
+    monkeypatch.chdir(tmp_path)
+    train(tmp_path / "one", dataset=Path("loud"), **settings)
+    train(tmp_path / "several", albums=(Path("loud"), Path("./quiet/")), **settings)
+    said = r"other settings \(dataset was loud, now quiet, frame_sizes was 4 2, now 4 4"
+    with pytest.raises(TrainingError, match=said):
+        train(tmp_path / "one", dataset=Path("quiet"), frame_sizes=(4, 4), **settings)
+
+
 def test_what_contradicts_the_base_is_named_with_it(three, tmp_path):
     train(tmp_path / "base", dataset=three[0])
-    base = families.find_base(str(tmp_path / "base" / "checkpoints" / "best.safetensors"))
+    base = families.origin_of(families.find_base(str(tmp_path / "base" / "checkpoints" / "best.safetensors")))
     asked = {"dim": 32, "frame_sizes": (4, 8), "sample_rate": 16_000, "seed": 5}
     with pytest.raises(TrainingError) as caught:
         families.inherit(asked, asked.keys(), base)
@@ -86,6 +123,14 @@ def test_what_contradicts_the_base_is_named_with_it(three, tmp_path):
         "--dim 32, --sample_rate 16000 and --base best exclude each other: the base has dim 16, sample_rate 8000. "
         "Leave out one of them"
     )
+    asked |= {"frame_sizes": (16, 64, 256), "forecast": None}
+    with pytest.raises(TrainingError) as caught:
+        families.inherit(asked, {"frame_sizes", "forecast"}, base)
+    assert str(caught.value) == (
+        "--frame_sizes 16 4 4, --plain and --base best exclude each other: the base has frame_sizes 4 2, a forecast. "
+        "Leave out one of them"
+    )
+    asked = {"dim": 32, "frame_sizes": (4, 8), "sample_rate": 16_000, "seed": 5}
     assert families.inherit(asked, {"seed"}, base) == asked | {"dim": 16, "sample_rate": 8000}
 
 

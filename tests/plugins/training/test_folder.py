@@ -5,7 +5,7 @@ import json
 import pytest
 
 from ambientd_plugins.training.errors import TrainingError
-from ambientd_plugins.training.folder import RunFolder
+from ambientd_plugins.training.folder import RunFolder, only_one
 
 
 @pytest.fixture
@@ -47,9 +47,11 @@ def test_what_comes_after_a_step_is_forgotten(folder):
         folder.write(folder.candidate(step), b"weights")
     with folder.losses.open("a") as file:
         file.write('{"step": 2')  # cut off by a kill
-    folder.forget_after(20)
+    folder.append(folder.log, {"step": 20})
+    folder.forget_after(20, 19)
     assert folder.losses.read_text() == '{"step": 10}\n{"step": 20}\n'
-    assert [path.name for path in folder.candidates()] == ["step10.safetensors", "step20.safetensors"]
+    assert [path.name for path in folder.candidates()] == ["step10.safetensors"]
+    assert folder.log.read_text() == ""
 
 
 def test_one_that_does_not_lead_writes_nothing(tmp_path):
@@ -58,3 +60,23 @@ def test_one_that_does_not_lead_writes_nothing(tmp_path):
     quiet.append(quiet.losses, {"step": 1})
     quiet.settle()
     assert not quiet.path.exists()
+
+
+def test_a_folder_is_written_by_one_training_at_a_time(tmp_path):
+    run = tmp_path / "runs" / "forest"
+    with only_one(run):
+        with pytest.raises(TrainingError, match=r"another training is writing to .* another --exp"), only_one(run):
+            pass
+        with only_one(run, leads=False), only_one(tmp_path / "runs" / "lake"):
+            assert run.is_dir()
+    assert list(tmp_path.iterdir()) == []
+    with only_one(run):
+        (run / "state.pt").write_bytes(b"x")
+    assert (run / "state.pt").exists()
+
+
+def test_where_there_can_be_no_folder_the_first_write_says_so(tmp_path):
+    (tmp_path / "runs").write_text("a file")
+    with only_one(tmp_path / "runs" / "forest"):
+        pass
+    assert (tmp_path / "runs").read_text() == "a file"

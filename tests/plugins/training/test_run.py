@@ -2,14 +2,18 @@
 
 import json
 import math
+import shutil
 
 import numpy as np
 import pytest
 import torch
 
 from ambientd.samplernn.checkpoint import load
+from ambientd_plugins.training.albums.cutting import Cut, chunk_album
 from ambientd_plugins.training.errors import AlbumError, TrainingError
 from ambientd_plugins.training.run import Run
+
+from .conftest import RATE
 
 
 @pytest.fixture(autouse=True)
@@ -79,6 +83,44 @@ def test_a_rate_that_destroys_the_model_ends_in_an_error_and_keeps_the_last_good
     assert load(run.best_checkpoint).card.training.steps == 60
 
 
+def test_a_run_that_diverged_from_the_start_is_no_success(album, tmp_path, request_for, monkeypatch):
+    monkeypatch.setattr("ambientd_plugins.training.run.validation_bits", lambda *words: math.inf)
+    for _ in range(2):  # the second time there is nothing left to train
+        with pytest.raises(TrainingError, match=r"ends without a checkpoint: .*lower --lr"):
+            train(Run(tmp_path / "run", request_for(album, steps=4)))
+
+
+@pytest.mark.parametrize("saves", [True, False])
+def test_a_run_that_was_stopped_while_it_validated_goes_on_with_that(album, tmp_path, request_for, saves):
+    """saves: whether the validation was over, but for its state, when the process was killed."""
+    settings = {"steps": 30, "validations": 3, "dropout": 0.25}
+    whole = Run(tmp_path / "whole", request_for(album, **settings))
+    train(whole)
+    run = Run(tmp_path / "run", request_for(album, **settings))
+    enter = run.choice.enter
+
+    def stopped(*words):
+        if run.trainer.step == 20:
+            if saves:
+                enter(*words)
+                run.folder.append(run.folder.log, {"step": 20})
+            raise KeyboardInterrupt
+        return enter(*words)
+
+    run.choice.enter = stopped
+    with pytest.raises(KeyboardInterrupt):
+        train(run)
+    again = Run(tmp_path / "run", request_for(album, **settings))
+    assert again.trainer.step == 20
+    assert list(again.choice.cards) == [10]
+    train(again)
+    for name in ("losses", "log"):
+        first, second = (lines(getattr(r.folder, name)) for r in (whole, again))
+        timeless = [{k: v for k, v in line.items() if "minutes" not in k} for line in first]
+        assert [{k: v for k, v in line.items() if "minutes" not in k} for line in second] == timeless
+    assert [p.name for p in again.folder.candidates()] == [p.name for p in whole.folder.candidates()]
+
+
 def test_a_full_disk_is_told_and_the_last_good_files_stay(album, tmp_path, request_for, no_room):
     run = Run(tmp_path / "run", request_for(album, steps=30, validations=3))
     step = run.trainer.train_step
@@ -95,7 +137,7 @@ def test_a_full_disk_is_told_and_the_last_good_files_stay(album, tmp_path, reque
     said = train(run)
     told = [line for line in said if "could not save" in line]
     assert told
-    assert all("training goes on, the next save tries again" in line for line in told)
+    assert all(line.endswith(": it is kept in memory and tried again") for line in told)
     assert [line["step"] for line in lines(run.folder.log)] == [10, 20, 30]
     assert load(run.best_checkpoint).card.training.steps == 30
     assert Run(tmp_path / "run", request_for(album)).trainer.step == 30
@@ -166,6 +208,45 @@ def test_an_album_too_short_or_silent_is_refused(tmp_path, request_for):
         Run(tmp_path / "run", request_for(tmp_path / "short"))
     with pytest.raises(AlbumError, match="nothing but silence"):
         Run(tmp_path / "run", request_for(tmp_path / "silent"))
+
+
+def changed_album(folder, change):
+    import soundfile
+
+    low = folder / "1-low.wav"
+    if change == "gone":
+        low.unlink()
+    elif change == "new":
+        shutil.copy(low, folder / "4-new.wav")
+    else:
+        audio, rate = soundfile.read(low)
+        soundfile.write(low, audio[::-1], rate)
+
+
+@pytest.mark.parametrize(
+    ("change", "said", "chunked"),
+    [
+        ("gone", "1-low is gone", False),
+        ("new", "4-new is new", False),
+        ("other", "1-low is another recording", False),
+        ("other", "000-1-low@0 is another recording", True),
+    ],
+)
+def test_a_run_is_not_gone_on_with_on_other_music(album, tmp_path, request_for, change, said, chunked):
+    def folder():
+        if not chunked:
+            return album
+        chunks = tmp_path / "chunks"
+        shutil.rmtree(chunks, ignore_errors=True)
+        chunk_album([album], chunks, RATE, Cut())
+        return chunks
+
+    settings = {"steps": 2, "validations": 1}
+    train(Run(tmp_path / "run", request_for(folder(), **settings)))
+    assert Run(tmp_path / "run", request_for(folder(), **settings)).trainer.step == 2
+    changed_album(album, change)
+    with pytest.raises(TrainingError, match=rf"not what it learnt from \({said}\)\. .* use another --exp"):
+        Run(tmp_path / "run", request_for(folder(), **settings))
 
 
 def test_a_damaged_state_is_named(album, tmp_path, request_for):

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from ambientd.samplernn.checkpoint import load
+from ambientd_plugins.training.folder import only_one
 
 TINY = ["--dim", "16", "--n_rnn", "1", "--frame_sizes", "4", "2", "--sample_rate", "8000", "--sequence", "256"]
 TINY += ["--batch", "4", "--threads", "1"]
@@ -74,6 +75,14 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(album, tmp_path):
     again = ambientd(*words[:-4], "--steps", "1", "--validations", "1", cwd=tmp_path)
     assert "resuming" in again.stdout, again.stderr
     assert again.returncode == 0, again.stderr
+
+
+def test_a_run_that_is_under_way_is_left_alone(album, tmp_path):
+    with only_one(tmp_path / "runs" / "tones"):
+        done = ambientd("train", "--exp", "tones", "--dataset", album, *TINY, "--steps", 1, cwd=tmp_path)
+    said = "another training is writing to runs/tones. Wait for it, or use another --exp"
+    assert (done.returncode, done.stderr) == (9, f"ambientd: {said}\n")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["album"]
 
 
 def test_a_killed_training_goes_on_as_if_nothing_had_happened(album, tmp_path):

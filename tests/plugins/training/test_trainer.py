@@ -9,6 +9,7 @@ import torch
 from ambientd.samplernn.checkpoint import Architecture
 from ambientd.samplernn.model import SampleRNN
 from ambientd_plugins.training import dataset
+from ambientd_plugins.training.distributed import Team
 from ambientd_plugins.training.trainer import Recipe, Trainer, validation_bits
 
 ARCHITECTURE = Architecture(dim=16, frame_sizes=(4, 8), n_rnn=1, q_levels=64)
@@ -58,6 +59,40 @@ def test_a_step_that_is_not_finite_changes_nothing():
     assert math.isfinite(t.train_step())  # the states were begun anew
     assert t.failed_in_a_row == 0
     assert 0.5 < t.caution < 0.51
+
+
+class Apart(Team):
+    """One of two processes, without the other."""
+
+    def wrap(self, module):
+        return module
+
+    def total(self, values):
+        return list(values)
+
+    def gather(self, own):
+        return torch.cat([own, own])
+
+
+def left_out(rank, steps, state=None):
+    """What is drawn in each step, and the state afterwards."""
+    plain, seen = trainer(dropout=0.25), []
+    t = Trainer(ARCHITECTURE, 1000, plain.data, plain.recipe, Apart(rank, 2))
+    t.model.sample.drop = lambda x: (seen.append(torch.rand(4).tolist()), x)[1]
+    if state:
+        t.restore(state)
+    for _ in range(steps):
+        t.train_step()
+    return seen, t.state()
+
+
+def test_each_process_leaves_out_its_own_and_goes_on_with_that():
+    first, second = left_out(0, 3)[0], left_out(1, 3)[0]
+    assert len({tuple(drawn) for drawn in first + second}) == len(first + second)
+    layers = len(first) // 3
+    _, state = left_out(0, 2)  # only the first process saves
+    assert left_out(0, 1, state)[0] == first[2 * layers :]
+    assert left_out(1, 1, state)[0] == second[2 * layers :]
 
 
 @pytest.mark.parametrize("batch", [1, 200])

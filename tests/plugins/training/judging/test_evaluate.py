@@ -11,13 +11,15 @@ import torch
 from click.testing import CliRunner
 
 from ambientd.plugin import AmbientdError
-from ambientd.samplernn.checkpoint import Album, Architecture, Card, save
+from ambientd.samplernn.checkpoint import Album, Architecture, Card, load_card, save
 from ambientd.samplernn.model import SampleRNN
 from ambientd_plugins.training import dataset
 from ambientd_plugins.training.albums.chunks import read_dataset
+from ambientd_plugins.training.corpus import read_corpus
 from ambientd_plugins.training.fast import FastSampleRNN
 from ambientd_plugins.training.judging.evaluate import mean_bits, track_bits
-from ambientd_plugins.training.judging.evaluate_command import evaluate
+from ambientd_plugins.training.judging.evaluate_command import _parts, evaluate
+from ambientd_plugins.training.run import Run
 
 ARCHITECTURE = Architecture(dim=12, frame_sizes=(4, 8), n_rnn=2, q_levels=32)
 RATE = 8000
@@ -150,3 +152,39 @@ def test_bad_input_is_one_clear_line(checkpoint, album, tmp_path, monkeypatch, w
     assert caught.value.exit_code == code
     assert said in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_base_of_several_albums_hears_each_at_its_own_gain(album, tmp_path, request_for):
+    quiet = tmp_path / "quiet"
+    shutil.copytree(album, quiet)
+    for path in quiet.glob("[123]*"):
+        audio, rate = soundfile.read(path)
+        soundfile.write(path, audio / 30, rate, subtype="FLOAT")
+    run = Run(tmp_path / "run", request_for(album, quiet, steps=2, validations=1))
+    run.train(lambda progress: None, lambda line: None)
+    card = load_card(run.best_checkpoint)
+    for folder in (album, quiet):
+        alone = read_corpus([folder], run.trainer.architecture, RATE, 512, "auto", 1)
+        heard = [np.concatenate(parts) for parts in zip(alone.data.train, alone.data.validation, strict=True)]
+        for (_, tokens), whole in zip(_parts(card, folder, None), heard, strict=True):
+            assert np.array_equal(tokens[: len(whole)], whole)
+
+
+@pytest.mark.parametrize("how", ["auto", "track", "time"])
+def test_the_card_knows_what_its_training_held_out(tmp_path, request_for, how):
+    """Of tracks that are long, short and empty, in a folder of enough of them that "auto" holds whole ones out."""
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for index, seconds in enumerate((1.1, 0.9, 2.3, 0.2, 0)):
+        t = np.arange(round(seconds * RATE)) / RATE
+        soundfile.write(folder / f"{index}.wav", 0.3 * np.sin(700 * t * (1 + t)), RATE)
+    run = Run(tmp_path / "run", request_for(folder, split=how, seed=7, steps=2, validations=1))
+    run.train(lambda progress: None, lambda line: None)
+    card = load_card(run.best_checkpoint)
+    found = np.concatenate([tokens for _, tokens in _parts(card, folder, card.training.held_out)])
+    data = run.trainer.data
+    assert len(found) == sum(map(len, (*data.validation, *data.test)))
+    assert all(part.tobytes() in found.tobytes() for part in (*data.validation, *data.test))
+    asked = [str(run.best_checkpoint), str(folder), "--split", "held-out", "--json"]
+    done = CliRunner().invoke(evaluate, asked)
+    assert json.loads(done.stdout)["samples"] == len(found), done.output
