@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ambientd_plugins.training.albums.recording import refuse_broken
 from ambientd_plugins.training.errors import AlbumError
 
 BLOCK = 1 << 16
@@ -35,7 +36,7 @@ class Sound:
 def to_flac(source: Path, target: Path) -> Sound:
     """Decode `source` into the FLAC file `target`.
 
-    Raises AlbumError when it is no audio or damaged, OSError when the disk is full.
+    Raises AlbumError when it is no audio, damaged or not finite, OSError when the disk is full.
     """
     import soundfile
 
@@ -85,6 +86,7 @@ def _copy(file: Any, target: Path) -> None:
                 raise AlbumError(f"it is damaged ({error})", AGAIN) from None
             if not len(block):
                 break
+            refuse_broken(block, file.samplerate, copied)
             try:
                 out.write(block)
             except soundfile.LibsndfileError:

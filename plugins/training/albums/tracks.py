@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ambientd_plugins.training.albums.recording import Source, clipping
+from ambientd_plugins.training.albums.recording import Source, clipping, refuse_broken
 from ambientd_plugins.training.errors import AlbumError
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def files_below(path: Path, suffixes: set[str]) -> list[Path]:
 
 
 def read_track(path: Path, sample_rate: int) -> Track:
-    """Read one file, mixed to mono and resampled. Raises AlbumError when it is no audio."""
+    """Read one file, mixed to mono and resampled. Raises AlbumError when it is no audio or not finite."""
     import numpy as np
     import soundfile
 
@@ -59,7 +59,11 @@ def read_track(path: Path, sample_rate: int) -> Track:
         audio, rate = soundfile.read(path, dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, OSError, TypeError) as error:
         raise AlbumError(f"{path} cannot be read as audio ({error})", "Convert it to WAV or FLAC") from None
-    mono = np.nan_to_num(audio.mean(axis=1, dtype=np.float32))
+    try:
+        refuse_broken(audio, rate)
+    except AlbumError as error:
+        raise AlbumError(f"{path}: {error.what}", error.remedy) from None
+    mono = audio.mean(axis=1, dtype=np.float32)
     source = Source(rate, audio.shape[1], audio.size, *clipping(audio))
     return Track(path.stem, resample(mono, rate, sample_rate), sha256_of(path), source)
 

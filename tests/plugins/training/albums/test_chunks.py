@@ -11,6 +11,8 @@ from ambientd_plugins.training.albums.chunks import MANIFEST, PICTURE, REPORT, f
 from ambientd_plugins.training.albums.cutting import Cut, chunk_album
 from ambientd_plugins.training.errors import AlbumError
 
+from ..conftest import tones
+
 RATE = 8000
 
 
@@ -45,6 +47,19 @@ def test_the_rest_goes_on_without_an_unreadable_file(album, tmp_path):
     assert report.tracks == 3
     assert len(report.unreadable) == 1
     assert "0-broken.wav" in report.unreadable[0]
+
+
+@pytest.mark.parametrize("value", [np.nan, -np.inf, 1e30])
+def test_a_file_that_is_not_finite_is_refused_by_name(album, tmp_path, value):
+    broken = tones(20, 110)
+    broken[12 * RATE :: RATE] = value
+    soundfile.write(album / "0-broken.wav", broken, RATE, subtype="FLOAT")
+    with pytest.raises(AlbumError, match=r"0-broken.wav: 8 of its samples are not finite, the first at 12.000 s"):
+        read_dataset(album, RATE)
+    report = chunk_album([album], tmp_path / "chunks", RATE)
+    assert report.tracks == 3
+    assert "0-broken.wav" in report.unreadable[0]
+    json.dumps(report.as_json(), allow_nan=False)
 
 
 @pytest.mark.parametrize("content", ["silence", "text", "nothing"])
