@@ -9,6 +9,7 @@ import soundfile
 
 from ambientd_plugins.training.albums.chunks import MANIFEST, PICTURE, REPORT, facts_before_cutting, read_dataset
 from ambientd_plugins.training.albums.cutting import Cut, chunk_album
+from ambientd_plugins.training.albums.survey import survey
 from ambientd_plugins.training.errors import AlbumError
 
 from ..conftest import tones
@@ -145,7 +146,14 @@ def test_what_is_wrong_with_the_files_is_told(tmp_path):
     [
         (Cut(seconds=60), RATE, "less than a chunk of 60 s"),
         (Cut(seconds=1, overlap=1), RATE, "--overlap"),
-        (Cut(min_silence=0), RATE, "--min-silence"),
+        (Cut(min_silence=0), RATE, "--min_silence"),
+        (Cut(min_silence=1e300), RATE, "--min_silence"),
+        (Cut(min_silence=np.nan), RATE, "--min_silence is nan"),
+        (Cut(seconds=np.inf), RATE, "--seconds is inf"),
+        (Cut(seconds=1e-9, overlap=0), RATE, "--seconds"),
+        (Cut(overlap=np.nan), RATE, "--overlap is nan"),
+        (Cut(silence=np.nan), RATE, "--silence is nan"),
+        (Cut(trim_silence=np.inf), RATE, "--trim_silence is inf"),
         (Cut(), 0, "no sample rate"),
     ],
 )
@@ -154,6 +162,39 @@ def test_a_cut_that_cannot_be_leaves_nothing(album, tmp_path, cut, rate, match):
     with pytest.raises(AlbumError, match=match):
         chunk_album([album], tmp_path / "chunks", rate, cut)
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_chunks_do_not_lie_in_what_they_are_cut_from(album):
+    before = sorted(album.rglob("*"))
+    with pytest.raises(AlbumError, match="lies in"):
+        chunk_album([album], album / "new" / "chunks", RATE)
+    assert sorted(album.rglob("*")) == before
+
+
+def test_a_folder_around_chunks_is_no_album(album, tmp_path):
+    chunks = tmp_path / "all" / "tones"
+    chunk_album([album], chunks, RATE)
+    with pytest.raises(AlbumError, match=f"Give {chunks}"):
+        read_dataset(tmp_path / "all", RATE)
+    for again in (chunks, tmp_path / "all"):
+        with pytest.raises(AlbumError, match="the album that they were cut from"):
+            chunk_album([again], tmp_path / "again", RATE)
+
+
+def test_a_file_without_samples_is_passed_over(album, tmp_path):
+    soundfile.write(album / "0-empty.wav", np.zeros(0), RATE)
+    _, tracks = read_dataset(album, RATE)
+    assert len(tracks) == 3
+    assert survey(tracks, RATE)["minutes"] > 0.5
+    assert chunk_album([album], tmp_path / "chunks", RATE).chunks > 0
+
+
+def test_an_album_without_samples_is_refused(tmp_path):
+    soundfile.write(tmp_path / "empty.wav", np.zeros(0), RATE)
+    with pytest.raises(AlbumError, match="holds no sound"):
+        read_dataset(tmp_path, RATE)
+    with pytest.raises(AlbumError, match="no usable audio"):
+        chunk_album([tmp_path / "empty.wav"], tmp_path / "chunks", RATE)
 
 
 def test_a_full_disk_leaves_nothing(album, tmp_path):
