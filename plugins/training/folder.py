@@ -46,6 +46,17 @@ class RunFolder:
         """What `write` was last given for this file."""
         return self._waiting[path] if path in self._waiting else path.read_bytes()
 
+    def read_config(self) -> dict[str, Any]:
+        """What the run was asked for. Raises TrainingError where that is not known any more."""
+        try:
+            return dict(json.loads(self.config.read_bytes()))
+        except (OSError, ValueError, TypeError) as error:
+            reason = getattr(error, "strerror", None) or "it is damaged"
+            raise TrainingError(
+                f"{self.config} cannot be read ({reason}): what this run was asked for is not known",
+                "Put the file back, or use another --exp",
+            ) from None
+
     def append(self, path: Path, line: Mapping[str, Any]) -> None:
         """One JSON object a line."""
         if self.writes:

@@ -353,7 +353,7 @@ class Run:
         if not self.folder.state.is_file():
             return
         defaults = {f.name: f.default for f in dataclasses.fields(Request)}
-        before = json.loads(json.dumps(defaults, default=str)) | json.loads(self.folder.config.read_text())
+        before = json.loads(json.dumps(defaults, default=str)) | self.folder.read_config()
         changed = [k for k, v in self._asked.items() if before.get(k) != v and k not in MAY_CHANGE]
         if changed:
             detail = ", ".join(f"{k} was {before.get(k)!r}, now {self._asked[k]!r}" for k in changed)

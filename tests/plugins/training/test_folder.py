@@ -58,3 +58,11 @@ def test_one_that_does_not_lead_writes_nothing(tmp_path):
     quiet.append(quiet.losses, {"step": 1})
     quiet.settle()
     assert not quiet.path.exists()
+
+
+@pytest.mark.parametrize("content", [None, b"", b'{"dim": 1', b"\xff", b"[1]"])
+def test_a_lost_or_damaged_config_is_one_clear_error(folder, content):
+    if content is not None:
+        folder.write(folder.config, content)
+    with pytest.raises(TrainingError, match=r"config.json cannot be read \("):
+        folder.read_config()
