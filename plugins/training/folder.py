@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from ambientd.samplernn.checkpoint import write_atomically
-from ambientd_plugins.training.errors import TrainingError
+from ambientd_plugins.training.errors import TrainingError, way_out
 
 
 class RunFolder:
     """One run's files. A write that fails is told, kept, and tried again at the next one.
 
-    writes: False in all but one of several processes: they keep nothing.
+    writes: False in all but one of several processes: they keep nothing. say, doing: where a line for people and the
+    name of what is under way ("listening") go.
     """
 
     def __init__(self, path: Path, writes: bool = True) -> None:
@@ -32,6 +33,7 @@ class RunFolder:
         self.checkpoints, self.samples = path / "checkpoints", path / "samples"
         self.best, self.last = self.checkpoints / "best.safetensors", self.checkpoints / "last.safetensors"
         self.say: Callable[[str], None] = lambda line: None
+        self.doing: Callable[[str], None] = lambda phase: None
         self._waiting: dict[Path, bytes] = {}
         self._lines: dict[Path, bytes] = {}
 
@@ -70,7 +72,7 @@ class RunFolder:
             lost = ", ".join(path.name for path in [*self._waiting, *self._lines])
             raise TrainingError(
                 f"{self.path}: {lost} could not be saved ({error.strerror})",
-                "Make room and run the same command again; what was saved before is untouched",
+                f"{way_out(error)}, and run the same command again; what was saved before is untouched",
             )
 
     def forget_after(self, step: int) -> None:

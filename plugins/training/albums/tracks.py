@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ambientd_plugins.training.albums.recording import Source, clipping, refuse_broken
-from ambientd_plugins.training.errors import AlbumError
+from ambientd_plugins.training.errors import AlbumError, way_out
 
 if TYPE_CHECKING:
     from ambientd.plugin import Floats
@@ -94,4 +94,6 @@ def writing(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         reason = error.strerror or str(error)
-        raise AlbumError(f"{folder} cannot be written ({reason})", "Free some space, or give another folder") from None
+        raise AlbumError(
+            f"{folder} cannot be written ({reason})", f"{way_out(error)}, or give another folder"
+        ) from None
