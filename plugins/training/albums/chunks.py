@@ -87,7 +87,7 @@ def _read_chunks(folder: Path, manifest: Path, sample_rate: int) -> list[Track]:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise AlbumError(f"{manifest} is damaged ({error})", "Run `ambientd album chunk` again") from None
     if rate != sample_rate:
-        remedy = f"Cut it again with --sample_rate {sample_rate}, or use a model of {rate} Hz"
+        remedy = f"Give --sample_rate {rate} (to evaluate, a model of {rate} Hz), or cut it again at {sample_rate} Hz"
         raise AlbumError(f"{folder} was cut at {rate} Hz, not {sample_rate}", remedy)
     runs: list[tuple[Chunk, list[Track]]] = []
     end = 0

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ambientd_plugins.training.albums.recording import refuse_broken
+from ambientd_plugins.training.albums.tracks import quiet
 from ambientd_plugins.training.errors import AlbumError
 
 BLOCK = 1 << 16
@@ -41,11 +42,12 @@ def to_flac(source: Path, target: Path) -> Sound:
     import soundfile
 
     try:
-        file = soundfile.SoundFile(source)
+        with quiet():
+            file = soundfile.SoundFile(source)
     except soundfile.LibsndfileError as error:
         _through_ffmpeg(source, target, str(error))
     else:
-        with file:
+        with file, quiet():
             _copy(file, target)
     found = soundfile.info(target)
     if not found.frames:
@@ -58,7 +60,7 @@ def tags(source: Path) -> dict[str, str]:
     import soundfile
 
     try:
-        with soundfile.SoundFile(source) as file:
+        with quiet(), soundfile.SoundFile(source) as file:
             return {key: value for key, value in file.copy_metadata().items() if value.strip()}
     except (soundfile.LibsndfileError, UnicodeDecodeError):
         return {}

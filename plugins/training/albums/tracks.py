@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -56,7 +57,8 @@ def read_track(path: Path, sample_rate: int) -> Track:
     import soundfile
 
     try:
-        audio, rate = soundfile.read(path, dtype="float32", always_2d=True)
+        with quiet():
+            audio, rate = soundfile.read(path, dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, OSError, TypeError) as error:
         raise AlbumError(f"{path} cannot be read as audio ({error})", "Convert it to WAV or FLAC") from None
     try:
@@ -85,6 +87,26 @@ def resample(audio: Floats, rate: int, wanted: int) -> Floats:
     function = torchaudio().functional.resample
     out: Floats = function(torch.from_numpy(audio), rate, wanted, lowpass_filter_width=64, rolloff=0.95).numpy()
     return out
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without what libraries in C say on standard error: mpg123 has notes about frames that it passes over.
+
+    Nobody else should speak meanwhile: it is the whole process that is quiet.
+    """
+    try:
+        kept = os.dup(2)
+    except OSError:  # closed: nobody hears it anyway
+        yield
+        return
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 @contextmanager

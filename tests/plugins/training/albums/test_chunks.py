@@ -9,6 +9,7 @@ import soundfile
 
 from ambientd_plugins.training.albums.chunks import MANIFEST, PICTURE, REPORT, facts_before_cutting, read_dataset
 from ambientd_plugins.training.albums.cutting import Cut, chunk_album
+from ambientd_plugins.training.albums.decode import tags, to_flac
 from ambientd_plugins.training.albums.survey import survey
 from ambientd_plugins.training.errors import AlbumError
 
@@ -89,6 +90,20 @@ def test_a_folder_of_audio_is_an_album(album):
     assert [round(len(t.audio) / RATE) for t in tracks] == [10, 33, 12]
 
 
+def test_a_decoder_says_nothing_to_people(album, tmp_path, capfd):
+    file = album / "4-noise.mp3"
+    soundfile.write(file, np.random.default_rng(1).normal(0, 0.1, 20 * RATE), RATE, format="MP3")
+    whole = file.read_bytes()
+    middle = len(whole) // 2
+    file.write_bytes(whole[:middle] + bytes(300) + whole[middle + 300 :])
+    soundfile.read(file)
+    assert capfd.readouterr().err, "there is nothing to be quiet about"
+    read_dataset(album, RATE)
+    tags(file)
+    to_flac(file, tmp_path / "noise.flac")
+    assert capfd.readouterr().err == ""
+
+
 def test_a_manifest_cannot_point_outside(album, tmp_path):
     out = tmp_path / "chunks"
     chunk_album([album], out, RATE)
@@ -101,7 +116,7 @@ def test_a_manifest_cannot_point_outside(album, tmp_path):
 
 def test_the_wrong_rate_is_named(album, tmp_path):
     chunk_album([album], tmp_path / "chunks", RATE)
-    with pytest.raises(AlbumError, match="8000"):
+    with pytest.raises(AlbumError, match="Give --sample_rate 8000 "):
         read_dataset(tmp_path / "chunks", 16_000)
 
 
