@@ -21,8 +21,8 @@ class Several(click.Option):
 
     def add_to_parser(self, parser: Any, ctx: click.Context) -> None:
         super().add_to_parser(parser, ctx)
-        names = {**parser._long_opt, **parser._short_opt}
-        option = next(names[name] for name in self.opts if name in names)
+        options = [*parser._long_opt.values(), *parser._short_opt.values()]
+        option = next(option for option in options if option.obj is self)
         process = option.process
         needed = "=" if "=" in (self.metavar or "") else ""
 

@@ -21,8 +21,11 @@ from ambientd.samplernn.mel import log_mel
 
 PHRASE = 7.5
 """Seconds that are looked for again. Every stretch of 10 s holds a whole phrase."""
-STEP = 2.5
-"""Seconds from the start of one phrase to that of the next."""
+PARTS, SHORTEST = 8, 0.75
+"""Of a short take a PARTS-th is looked for again, and SHORTEST at least. Whatever goes round four times in it comes
+again three times: copies that overlap are not counted, so that two of them may be nearly two phrases apart."""
+STEPS = 3
+"""Of a phrase: each begins one step after the one before."""
 BANDS = 8
 WINDOW, HOP = 0.25, 0.03125
 """Seconds. A copy is met half a hop off at worst, which so long a window hardly notices."""
@@ -35,7 +38,7 @@ ALIKE = 0.85
 SAME = 0.93
 """Correlation of waveforms. Copies have 1, with noise 10 dB below them 0.95, phrases played again 0.9 at most."""
 EXCERPT = 1.0
-"""Seconds of waveform compared, from the middle of a phrase."""
+"""Seconds of waveform compared, from the middle of a phrase, or all of it."""
 ENOUGH = 8
 """Copies of one phrase, after which no more are looked for."""
 AT_ONCE = 2048
@@ -47,24 +50,30 @@ class Loop:
     """The worst loop of a take; zeros where nothing comes again."""
 
     seconds: float = 0.0
-    """The longest stretch that comes again, in steps of STEP and to within two."""
+    """The longest stretch that comes again, to within two steps of a phrase."""
     repeats: int = 0
     """How often a phrase is heard again, without overlap, at most; counted up to ENOUGH."""
 
 
 def find_loop(audio: Floats, sample_rate: int) -> Loop:
-    """audio: [n]. A stretch shorter than PHRASE is only found where it goes round for so long."""
+    """audio: [n]. A stretch shorter than a phrase is only found where it goes round for so long.
+
+    A phrase is a PARTS-th of the take, and PHRASE at most: a take of 12 s is searched for what comes again after 1.5 s
+    and more, one of a minute and more for what comes again after 7.5 s.
+    """
     changes = _changes(audio, sample_rate)
-    length, step = round(PHRASE / HOP), round(STEP / HOP)
+    length = round(min(PHRASE, max(SHORTEST, len(audio) / sample_rate / PARTS)) / HOP)
+    step, excerpt = length // STEPS, min(EXCERPT, length * HOP)
     wave = np.diff(audio)  # so that a bass note is not all that counts
     again: dict[int, set[int]] = {}  # by phrase: how many frames later it is heard again
     for phrase, position in _alike(changes, length, step):
         lags = again.setdefault(phrase, set())
         lag = position - phrase * step
         apart = lag - max(lags, default=0) >= length
-        if apart and len(lags) < ENOUGH and _same(wave, phrase * STEP, position * HOP, sample_rate):
+        middle = (phrase * step + length / 2) * HOP
+        if apart and len(lags) < ENOUGH and _same(wave, middle, lag * HOP, excerpt, sample_rate):
             lags.add(lag)
-    return Loop(_longest(again), max(map(len, again.values()), default=0))
+    return Loop(_longest(again, length, step), max(map(len, again.values()), default=0))
 
 
 def _changes(audio: Floats, sample_rate: int) -> Floats:
@@ -96,11 +105,11 @@ def _alike(changes: Floats, length: int, step: int) -> Iterator[tuple[int, int]]
             yield int(phrase), int(position) + first
 
 
-def _same(wave: Floats, start: float, again: float, sample_rate: int) -> bool:
-    """Whether the waveform from the middle of the phrase at `start` s is found within a HOP of its place at `again`."""
-    size, reach = round(EXCERPT * sample_rate), round(HOP * sample_rate)
-    offset = (PHRASE - EXCERPT) / 2
-    a, b = round((start + offset) * sample_rate), round((again + offset) * sample_rate) - reach
+def _same(wave: Floats, middle: float, lag: float, seconds: float, sample_rate: int) -> bool:
+    """Whether `seconds` of waveform around `middle` are found again `lag` seconds later, or within a HOP of that."""
+    size, reach = round(seconds * sample_rate), round(HOP * sample_rate)
+    a = round((middle - seconds / 2) * sample_rate)
+    b = a + round(lag * sample_rate) - reach
     excerpt, there = wave[a : a + size], wave[b : b + size + 2 * reach]
     points = next_fast_len(len(there), real=True)
     products = irfft(rfft(there, points) * np.conj(rfft(excerpt, points)), points)[: 2 * reach + 1]
@@ -109,13 +118,16 @@ def _same(wave: Floats, start: float, again: float, sample_rate: int) -> bool:
     return bool((products[: len(energies)] > SAME * np.sqrt(energies) + 1e-12).any())
 
 
-def _longest(again: dict[int, set[int]]) -> float:
-    """Seconds of the longest run of phrases that come again equally much later, cut to that time: the loop's own."""
+def _longest(again: dict[int, set[int]], length: int, step: int) -> float:
+    """Seconds of the longest run of phrases that come again equally much later, cut to that time: the loop's own.
+
+    length, step: frames of a phrase, and from one to the next.
+    """
     longest = 0.0
     for phrase in sorted(again):
         for lag in again[phrase]:
             count, at = 1, lag
             while near := [other for other in again.get(phrase + count, ()) if abs(other - at) <= 1]:
                 count, at = count + 1, near[0]
-            longest = max(longest, min(PHRASE + (count - 1) * STEP, lag * HOP))
+            longest = max(longest, HOP * min(length + (count - 1) * step, lag))
     return longest

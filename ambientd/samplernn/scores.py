@@ -14,7 +14,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from scipy.fft import rfft
 
 from ambientd.arrays import Floats
-from ambientd.samplernn.loops import PHRASE, find_loop
+from ambientd.samplernn.loops import find_loop
 from ambientd.samplernn.profile import Profile, frechet, moments, own_distance
 from ambientd.samplernn.tonality import tonality
 
@@ -54,7 +54,7 @@ class Scores:
     tonality: float
     """Share of the energy in lasting tones, 0 to 1."""
     loop_seconds: float
-    """The longest stretch that comes again; 0 where none of 10 s does."""
+    """The longest stretch that comes again; 0 where none does. Under 10 s only in a short take; see `find_loop`."""
     loop_repeats: int
     """How often a stretch comes again, at most."""
     clipped_share: float
@@ -143,7 +143,7 @@ def fault(scores: Scores, album: Scores | None = None) -> str:
     if album and scores.flatness < album.flatness / PUREST:
         return f"whistle (flatness {scores.flatness:.2g}, at least {album.flatness / PUREST:.2g})"
     if scores.loop_repeats > max(MOST_REPEATS, album.loop_repeats if album else 0):
-        return f"loop of {max(PHRASE, scores.loop_seconds):g} s"
+        return f"loop of {scores.loop_seconds:.3g} s"
     return ""
 
 

@@ -19,8 +19,11 @@ def register_commands(cli: click.Group) -> None:
     from ambientd_plugins.training.judging.evaluate_command import evaluate
     from ambientd_plugins.training.train_command import train
 
-    cli.add_command(album)
-    cli.add_command(train)
-    cli.add_command(evaluate)
-    cli.add_command(bench)
-    cli.add_command(blend_report)
+    for command in (album, train, evaluate, bench, blend_report):
+        command.context_settings["token_normalize_func"] = either_spelling
+        cli.add_command(command)
+
+
+def either_spelling(name: str) -> str:
+    """Of an option: `--frame_sizes`, as the older training scripts have it, and `--frame-sizes` are the same."""
+    return name.replace("_", "-")

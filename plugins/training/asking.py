@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
-from itertools import accumulate
+from itertools import accumulate, permutations
 from operator import mul
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -66,12 +66,16 @@ def _check(settings: Mapping[str, Any]) -> None:
     if bool(settings["dataset"]) == bool(settings["albums"]):
         said = "--dataset and --albums exclude each other" if settings["dataset"] else "no album to learn from"
         raise TrainingError(said, "Give --dataset FOLDER, or --albums A B C for a common base of several")
-    for name in ("lr", "minutes", "cpu_minutes", "pre_emphasis"):
+    for name in ("lr", "minutes", "cpu_minutes", "pre_emphasis", "dropout", "listen"):
         if settings[name] is not None and not math.isfinite(settings[name]):
             raise TrainingError(f"--{name} is {settings[name]}, which is no number to train with")
     folders = [settings["dataset"]] if settings["dataset"] else settings["albums"]
-    if len({Path(folder).resolve() for folder in folders}) < len(folders):
+    places = [Path(folder).resolve() for folder in folders]
+    if len(set(places)) < len(places):
         raise TrainingError("--albums names a folder twice", "Name each once")
+    for inner, outer in permutations(places, 2):
+        if inner.is_relative_to(outer):
+            raise TrainingError(f"--albums: {inner} lies in {outer}", "Name folders that share no track")
 
 
 def _check_shape(request: Request) -> None:

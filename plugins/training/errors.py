@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+
 from ambientd.plugin import AmbientdError
+
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class AlbumError(AmbientdError):
@@ -21,3 +25,12 @@ class JudgeError(AmbientdError):
     """A blend cannot be played or judged."""
 
     exit_code = 9
+
+
+def way_out(error: OSError) -> str:
+    """What to do about a file that could not be written."""
+    if error.errno in FULL:
+        return "Make room"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return "Make it writable"
+    return "See to that place"

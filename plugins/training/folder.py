@@ -18,13 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from ambientd.samplernn.checkpoint import write_atomically
-from ambientd_plugins.training.errors import TrainingError
+from ambientd_plugins.training.errors import TrainingError, way_out
 
 
 class RunFolder:
     """One run's files. A write that fails is told, kept, and tried again at the next one.
 
-    writes: False in all but one of several processes: they keep nothing.
+    writes: False in all but one of several processes: they keep nothing. say, doing: where a line for people and the
+    name of what is under way ("listening") go.
     """
 
     def __init__(self, path: Path, writes: bool = True) -> None:
@@ -34,18 +35,13 @@ class RunFolder:
         self.checkpoints, self.samples = path / "checkpoints", path / "samples"
         self.best, self.last = self.checkpoints / "best.safetensors", self.checkpoints / "last.safetensors"
         self.say: Callable[[str], None] = lambda line: None
+        self.doing: Callable[[str], None] = lambda phase: None
         self._waiting: dict[Path, bytes] = {}
         self._lines: dict[Path, bytes] = {}
 
     def asked(self) -> dict[str, Any] | None:
         """The request of the training that can be gone on with here; None where there is none. Raises TrainingError."""
-        if not self.state.is_file():
-            return None
-        try:
-            found: dict[str, Any] = json.loads(self.config.read_bytes())
-        except (OSError, ValueError) as error:
-            raise TrainingError(f"{self.config} cannot be read ({error})", "Use another --exp") from None
-        return found
+        return self.read_config() if self.state.is_file() else None
 
     def write(self, path: Path, data: bytes) -> None:
         """The whole file, now or as soon as there is room; what was there before stays until then."""
@@ -57,6 +53,17 @@ class RunFolder:
     def read(self, path: Path) -> bytes:
         """What `write` was last given for this file."""
         return self._waiting[path] if path in self._waiting else path.read_bytes()
+
+    def read_config(self) -> dict[str, Any]:
+        """What the run was asked for. Raises TrainingError where that is not known any more."""
+        try:
+            return dict(json.loads(self.config.read_bytes()))
+        except (OSError, ValueError, TypeError) as error:
+            reason = getattr(error, "strerror", None) or "it is damaged"
+            raise TrainingError(
+                f"{self.config} cannot be read ({reason}): what this run was asked for is not known",
+                "Put the file back, or use another --exp",
+            ) from None
 
     def append(self, path: Path, line: Mapping[str, Any]) -> None:
         """One JSON object a line."""
@@ -71,7 +78,7 @@ class RunFolder:
             lost = ", ".join(path.name for path in [*self._waiting, *self._lines])
             raise TrainingError(
                 f"{self.path}: {lost} could not be saved ({error.strerror})",
-                "Make room and run the same command again; what was saved before is untouched",
+                f"{way_out(error)}, and run the same command again; what was saved before is untouched",
             )
 
     def forget_after(self, step: int, validated: int) -> None:

@@ -125,13 +125,20 @@ class Run:
         bits: float = self.choice.best_bits
         return bits
 
-    def train(self, progress: Callable[[Progress], None], say: Callable[[str], None]) -> None:
+    def train(
+        self,
+        progress: Callable[[Progress], None],
+        say: Callable[[str], None],
+        doing: Callable[[str], None] = lambda phase: None,
+    ) -> None:
         """Go on to the end. Ctrl-C or SIGTERM saves first and raises KeyboardInterrupt.
 
+        doing: told what is under way whenever it is not the next step: "validating", "listening" or "testing".
         Raises TrainingError where the loss does not stay finite, where no validation was worth keeping, or where
         nothing could be saved.
         """
         self.folder.say = say if self.team.leads else lambda line: None
+        self.folder.doing = doing
         with interrupts() as interrupted, self._board():
             if self.trainer.step == 0:
                 self.save_state()
@@ -227,6 +234,7 @@ class Run:
         self.returns = 0
         if not self.team.leads:
             return
+        self.folder.doing("validating")
         model = self.trainer.averaged()
         held = self.trainer.data.validation
         bits = validation_bits(model, held, self.request.sequence, VALIDATION_SAMPLES)

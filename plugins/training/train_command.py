@@ -15,7 +15,9 @@ from ambientd_plugins.training.progress import PATH, bar
 if TYPE_CHECKING:
     import torch
 
+    from ambientd.samplernn.checkpoint import Checkpoint
     from ambientd_plugins.training.distributed import Team
+    from ambientd_plugins.training.request import Request
     from ambientd_plugins.training.run import Progress, Run
 
 POSITIVE = click.IntRange(1)
@@ -62,12 +64,14 @@ ABOVE_0 = click.FloatRange(0, min_open=True)
 @click.option("--threads", type=POSITIVE, help="Processor threads.  [default: all]")
 @click.option("--runs", type=PATH, default=Path("runs"), show_default=True, help="Where run folders are kept.")
 @click.option("--install", is_flag=True, help="Put the best checkpoint into the library, called NAME.")
+@click.option("--replace", is_flag=True, help="With --install: also in the place of a model that is not this run's.")
 def train(
     exp: str,
     device: str,
     threads: int | None,
     runs: Path,
     install: bool,
+    replace: bool,
     **settings: Any,
 ) -> None:
     """Train a SampleRNN on an album. Ctrl-C saves; the same command goes on.
@@ -80,7 +84,8 @@ def train(
     from ambientd_plugins.training.asking import ask
     from ambientd_plugins.training.distributed import processes, team
     from ambientd_plugins.training.folder import RunFolder, only_one
-    from ambientd_plugins.training.run import Run, folder_for
+    from ambientd_plugins.training.installing import install_best, library_place
+    from ambientd_plugins.training.run import folder_for
 
     if threads:
         torch.set_num_threads(threads)
@@ -90,9 +95,23 @@ def train(
     request, base = ask(settings, given, processes(), RunFolder(folder).asked())
     place = _device(device)
     with team(place) as members, only_one(folder, members.leads):
-        _train(Run(folder, request, base, members, place), members)
+        if install and members.leads:
+            library_place(folder, exp, replace)
+        _train(_prepared(folder, request, base, members, place), members)
     if install and members.leads:
-        click.echo(f"installed as {_install(folder / 'checkpoints' / 'best.safetensors', exp)}")
+        click.echo(f"installed as {install_best(folder, exp, replace)}")
+
+
+def _prepared(folder: Path, request: Request, base: Checkpoint | None, members: Team, device: torch.device) -> Run:
+    """The run with its album read and its state restored: what takes its time before the first step."""
+    from ambientd_plugins.training.run import Run
+
+    with bar("{task.description}") as shown:
+        if members.leads:
+            shown.add_task("preparing", total=None)
+            if shown.disable:
+                click.echo(f"preparing {folder.name}: reading the music")
+        return Run(folder, request, base, members, device)
 
 
 def _train(run: Run, members: Team) -> None:
@@ -125,24 +144,22 @@ def _device(name: str) -> torch.device:
 
 
 def _with_progress(run: Run) -> None:
-    numbers = "{task.fields[bits]:.3f} bits per sample (best {task.fields[best]}) {task.fields[speed]}"
-    with bar(numbers + " {task.fields[hours]:.2f} h heard") as shown:
-        task = shown.add_task("", total=1.0, bits=float("nan"), best="-", speed="", hours=0.0)
+    numbers = "{task.fields[bits]:.3f} bits (best {task.fields[best]}) {task.fields[speed]} {task.fields[hours]:.2f} h"
+    with bar("{task.description} " + numbers) as shown:
+        task = shown.add_task("training", total=1.0, bits=float("nan"), best="-", speed="", hours=0.0)
 
         def told(p: Progress) -> None:
             best = f"{p.validation_bits:.3f}" if p.validation_bits else "-"
-            speed = f"{p.samples_per_second / 1000:.0f}k samples/s"
-            shown.update(task, completed=p.fraction, bits=p.bits, best=best, speed=speed, hours=p.hours)
+            speed = f"{p.samples_per_second / 1000:.0f}k/s"
+            shown.update(
+                task, description="training", completed=p.fraction, bits=p.bits, best=best, speed=speed, hours=p.hours
+            )
 
-        run.train(told, shown.console.print)
+        def doing(phase: str) -> None:
+            shown.update(task, description=phase)
 
+        def say(line: str) -> None:
+            # As it is: a log file has no width, and what stands in [brackets] is no markup.
+            shown.console.print(line, soft_wrap=True, markup=False, highlight=False)
 
-def _install(checkpoint: Path, name: str) -> Path:
-    from ambientd.samplernn.checkpoint import valid_id, write_atomically
-    from ambientd.samplernn.library import SUFFIX, user_folder
-
-    if not valid_id(name):
-        raise TrainingError(f"{name!r} cannot name a model", "Use letters, digits, -, _ and dots")
-    target = user_folder() / f"{name}{SUFFIX}"
-    write_atomically(target, checkpoint.read_bytes())
-    return target
+        run.train(told, say, doing)

@@ -26,6 +26,21 @@ def test_a_short_loop_that_goes_round_for_long_is_found(period):
     assert loop.seconds >= 10
 
 
+@pytest.mark.parametrize(("period", "seconds"), [(3.0, 12), (2.71, 12), (1.75, 12), (0.51, 12), (1.4, 6), (0.51, 6)])
+@pytest.mark.parametrize("made", [noise, phrases])
+def test_a_short_take_that_is_one_short_loop_is_found(period, seconds, made):
+    loop = find_loop(np.tile(made(period), 30)[: seconds * RATE], RATE)
+    assert loop.repeats >= 3
+    assert loop.seconds >= 0.75
+
+
+def test_what_comes_once_more_in_a_short_take_is_counted():
+    once = phrases(4, 1)
+    loop = find_loop(np.concatenate([once, phrases(3, 2), once]), RATE)
+    assert loop.repeats == 1
+    assert 3 <= loop.seconds <= 4
+
+
 def test_a_stretch_that_comes_back_later_is_measured():
     stretch = phrases(18)
     take = np.concatenate([phrases(20, 1), stretch, phrases(11.3, 2), stretch, phrases(5, 3), stretch])
@@ -63,5 +78,6 @@ def test_the_same_phrase_played_again_is_no_loop():
     [noise(60), phrases(60), chord(60), mixed(chord(60), noise(60), 0.9), np.zeros(60 * RATE, np.float32), noise(0.01)],
     ids=["noise", "music", "drone", "drone with noise", "silence", "an instant"],
 )
-def test_what_does_not_loop_is_not_said_to(sound):
-    assert find_loop(sound, RATE) == Loop()
+@pytest.mark.parametrize("seconds", [60, 12, 6, 1])
+def test_what_does_not_loop_is_not_said_to(sound, seconds):
+    assert find_loop(sound[: seconds * RATE], RATE) == Loop()

@@ -42,6 +42,9 @@ def read_dataset(folder: Path, sample_rate: int) -> tuple[Album, list[Track]]:
         raise AlbumError(f"{folder} is not a folder", "Give an album's folder, or make one with `ambientd album chunk`")
     manifest = folder / MANIFEST
     tracks = _read_chunks(folder, manifest, sample_rate) if manifest.is_file() else _read_files(folder, sample_rate)
+    tracks = [track for track in tracks if len(track.audio)]
+    if not tracks:
+        raise AlbumError(f"{folder} holds no sound: its files have no samples", "Give another album")
     album = read_metadata([folder], folder.name)
     if not album.sources:
         album = album.model_copy(update={"sources": tuple(t.sha256 for t in tracks)})
@@ -57,7 +60,19 @@ def facts_before_cutting(folder: Path) -> dict[str, Any]:
         return {}
 
 
+def chunk_folders(folder: Path) -> list[Path]:
+    """`folder` and the visible folders below it that `ambientd album chunk` made, in name order."""
+    found = (manifest.parent for manifest in folder.rglob(MANIFEST) if any(manifest.parent.glob("*.flac")))
+    return sorted(f for f in found if not any(part.startswith(".") for part in f.relative_to(folder).parts))
+
+
 def _read_files(folder: Path, sample_rate: int) -> list[Track]:
+    # Chunks as tracks of their own share samples with each other and with their album: what is held out leaks.
+    if inside := chunk_folders(folder):
+        raise AlbumError(
+            f"{folder} holds chunks, which overlap, in {', '.join(str(f) for f in inside)}",
+            f"Give {inside[0]}" if len(inside) == 1 else "Give one of these folders",
+        )
     return [read_track(file, sample_rate) for file in audio_files([folder])]
 
 
@@ -72,7 +87,7 @@ def _read_chunks(folder: Path, manifest: Path, sample_rate: int) -> list[Track]:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise AlbumError(f"{manifest} is damaged ({error})", "Run `ambientd album chunk` again") from None
     if rate != sample_rate:
-        remedy = f"Cut it again with --sample_rate {sample_rate}, or use a model of {rate} Hz"
+        remedy = f"Give --sample_rate {rate} (to evaluate, a model of {rate} Hz), or cut it again at {sample_rate} Hz"
         raise AlbumError(f"{folder} was cut at {rate} Hz, not {sample_rate}", remedy)
     runs: list[tuple[Chunk, list[Track]]] = []
     end = 0

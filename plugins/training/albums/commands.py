@@ -69,10 +69,10 @@ def fetch(wanted: tuple[str, ...], out: Path, as_json: bool, **head: str | None)
 @click.option("--seconds", default=8.0, show_default=True, help="Length of a chunk.")
 @click.option("--overlap", default=1.0, show_default=True, help="Seconds shared by neighbours.")
 @click.option("--silence", default=-60.0, show_default=True, metavar="DB", help="Chunks with less RMS are dropped.")
-@click.option("--trim-silence", default=-80.0, show_default=True, metavar="DB",
+@click.option("--trim_silence", default=-80.0, show_default=True, metavar="DB",
               help="Silent stretches under this RMS are cut out before chunks are cut.")  # fmt: skip
-@click.option("--min-silence", default=2.0, show_default=True, help="Seconds; shorter silences are music.")
-@click.option("--keep-silence", is_flag=True, help="Cut no silent stretches out.")
+@click.option("--min_silence", default=2.0, show_default=True, help="Seconds; shorter silences are music.")
+@click.option("--keep_silence", is_flag=True, help="Cut no silent stretches out.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report for machines.")
 def chunk(
     inputs: tuple[Path, ...],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ambientd.samplernn.checkpoint import Album
 from ambientd_plugins.training.albums.album_file import METADATA, metadata_toml, read_metadata
-from ambientd_plugins.training.albums.chunks import MANIFEST, PICTURE, REPORT, Chunk
+from ambientd_plugins.training.albums.chunks import MANIFEST, PICTURE, REPORT, Chunk, chunk_folders
 from ambientd_plugins.training.albums.silence import level_db, sounding
 from ambientd_plugins.training.albums.survey import Survey
 from ambientd_plugins.training.albums.tracks import audio_files, read_track, writing
@@ -21,6 +22,10 @@ from ambientd_plugins.training.errors import AlbumError
 
 if TYPE_CHECKING:
     from ambientd.plugin import Floats
+
+
+SHORTEST, LONGEST = 0.1, 86_400.0
+"""Seconds that a chunk may last, and the second of them a silence."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,7 @@ def chunk_album(
     than a chunk is left, when `out` exists already, and when the disk is full.
     """
     _check(out, sample_rate, cut)
+    _check_places(inputs, out)
     files = audio_files(inputs)
     with writing(out):
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -89,14 +95,28 @@ def chunk_album(
 
 
 def _check(out: Path, sample_rate: int, cut: Cut) -> None:
+    for name, value in asdict(cut).items():
+        if value is not None and not math.isfinite(value):
+            raise AlbumError(f"--{name} is {value}, which is no number to cut by", "Give another, or leave it out")
     if not 1000 <= sample_rate <= 384_000:
         raise AlbumError(f"{sample_rate} Hz is no sample rate for a model", "Give 1000 to 384000; 16000 is usual")
+    if not SHORTEST <= cut.seconds <= LONGEST:
+        raise AlbumError(f"chunks of {cut.seconds:g} s cannot be cut", f"Give --seconds from {SHORTEST} to {LONGEST:g}")
     if not 0 <= cut.overlap < cut.seconds:
         raise AlbumError("the overlap must be shorter than a chunk", "Lower --overlap")
-    if cut.min_silence <= 0:
-        raise AlbumError("a silence lasts longer than 0 seconds", "Raise --min-silence")
+    if not 0 < cut.min_silence <= LONGEST:
+        raise AlbumError(f"no silence lasts {cut.min_silence:g} s", f"Give --min_silence from 0.1 to {LONGEST:g}")
+
+
+def _check_places(inputs: Sequence[Path], out: Path) -> None:
+    """Chunks never lie beside what they were cut from, nor are cut again: a training would meet samples twice."""
     if out.exists():
         raise AlbumError(f"{out} exists already", "Give another folder, or remove it first")
+    for path in inputs:
+        if out.resolve().is_relative_to(path.resolve()):
+            raise AlbumError(f"{out} lies in {path}, which is to be cut", "Give a folder outside of it")
+        if path.is_dir() and (inside := chunk_folders(path)):
+            raise AlbumError(f"{inside[0]} holds chunks, which overlap", "Give the album that they were cut from")
 
 
 class _Cutter:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ambientd_plugins.training.albums.recording import refuse_broken
+from ambientd_plugins.training.albums.tracks import quiet
 from ambientd_plugins.training.errors import AlbumError
 
 BLOCK = 1 << 16
@@ -35,16 +37,17 @@ class Sound:
 def to_flac(source: Path, target: Path) -> Sound:
     """Decode `source` into the FLAC file `target`.
 
-    Raises AlbumError when it is no audio or damaged, OSError when the disk is full.
+    Raises AlbumError when it is no audio, damaged or not finite, OSError when the disk is full.
     """
     import soundfile
 
     try:
-        file = soundfile.SoundFile(source)
+        with quiet():
+            file = soundfile.SoundFile(source)
     except soundfile.LibsndfileError as error:
         _through_ffmpeg(source, target, str(error))
     else:
-        with file:
+        with file, quiet():
             _copy(file, target)
     found = soundfile.info(target)
     if not found.frames:
@@ -57,7 +60,7 @@ def tags(source: Path) -> dict[str, str]:
     import soundfile
 
     try:
-        with soundfile.SoundFile(source) as file:
+        with quiet(), soundfile.SoundFile(source) as file:
             return {key: value for key, value in file.copy_metadata().items() if value.strip()}
     except (soundfile.LibsndfileError, UnicodeDecodeError):
         return {}
@@ -85,6 +88,7 @@ def _copy(file: Any, target: Path) -> None:
                 raise AlbumError(f"it is damaged ({error})", AGAIN) from None
             if not len(block):
                 break
+            refuse_broken(block, file.samplerate, copied)
             try:
                 out.write(block)
             except soundfile.LibsndfileError:

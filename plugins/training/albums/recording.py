@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ambientd_plugins.training.errors import AlbumError
+
 if TYPE_CHECKING:
     from ambientd.plugin import Floats
 
 RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000)
 """What recordings are commonly upsampled from."""
 FALL_DB = 35
+LOUDEST = 2.0**31
+"""Of full scale: 32-bit integers kept as floats. What lies beyond was never sound."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,22 @@ class Source:
     samples: int
     clipped: int
     clipped_runs: int
+
+
+def refuse_broken(audio: Floats, sample_rate: int, begun: int = 0) -> None:
+    """AlbumError where samples are NaN, infinite or beyond LOUDEST. audio: [samples, channels], from frame `begun` on.
+
+    One of them spoils every level, gain and spectrum of its album; put to 0 unasked it would be a click that is learnt.
+    """
+    # A NaN compares with nothing. The extremes first, for they need no copy of an hour of audio.
+    if audio.min(initial=0) >= -LOUDEST and audio.max(initial=0) <= LOUDEST:
+        return
+    broken = ~(np.abs(audio) <= LOUDEST)
+    first = (begun + int(broken.any(axis=1).argmax())) / sample_rate
+    raise AlbumError(
+        f"{int(broken.sum())} of its samples are not finite, the first at {first:.3f} s",
+        "Export it again, or cut that place out",
+    )
 
 
 def clipping(audio: Floats) -> tuple[int, int]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ambientd_plugins.training.albums.recording import Source, clipping
-from ambientd_plugins.training.errors import AlbumError
+from ambientd_plugins.training.albums.recording import Source, clipping, refuse_broken
+from ambientd_plugins.training.errors import AlbumError, way_out
 
 if TYPE_CHECKING:
     from ambientd.plugin import Floats
@@ -51,15 +52,20 @@ def files_below(path: Path, suffixes: set[str]) -> list[Path]:
 
 
 def read_track(path: Path, sample_rate: int) -> Track:
-    """Read one file, mixed to mono and resampled. Raises AlbumError when it is no audio."""
+    """Read one file, mixed to mono and resampled. Raises AlbumError when it is no audio or not finite."""
     import numpy as np
     import soundfile
 
     try:
-        audio, rate = soundfile.read(path, dtype="float32", always_2d=True)
+        with quiet():
+            audio, rate = soundfile.read(path, dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, OSError, TypeError) as error:
         raise AlbumError(f"{path} cannot be read as audio ({error})", "Convert it to WAV or FLAC") from None
-    mono = np.nan_to_num(audio.mean(axis=1, dtype=np.float32))
+    try:
+        refuse_broken(audio, rate)
+    except AlbumError as error:
+        raise AlbumError(f"{path}: {error.what}", error.remedy) from None
+    mono = audio.mean(axis=1, dtype=np.float32)
     source = Source(rate, audio.shape[1], audio.size, *clipping(audio))
     return Track(path.stem, resample(mono, rate, sample_rate), sha256_of(path), source)
 
@@ -84,10 +90,32 @@ def resample(audio: Floats, rate: int, wanted: int) -> Floats:
 
 
 @contextmanager
+def quiet() -> Iterator[None]:
+    """Without what libraries in C say on standard error: mpg123 has notes about frames that it passes over.
+
+    Nobody else should speak meanwhile: it is the whole process that is quiet.
+    """
+    try:
+        kept = os.dup(2)
+    except OSError:  # closed: nobody hears it anyway
+        yield
+        return
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+@contextmanager
 def writing(folder: Path) -> Iterator[None]:
     """A full disk, or a folder that may not be written, as one line."""
     try:
         yield
     except OSError as error:
         reason = error.strerror or str(error)
-        raise AlbumError(f"{folder} cannot be written ({reason})", "Free some space, or give another folder") from None
+        raise AlbumError(
+            f"{folder} cannot be written ({reason})", f"{way_out(error)}, or give another folder"
+        ) from None

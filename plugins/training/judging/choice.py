@@ -93,6 +93,7 @@ class Choice:
 
     def finish(self, seconds: float, interrupted: Callable[[], bool]) -> None:
         """Hear the best few once more and longer, as far as `seconds` go, and complete the card of the best."""
+        self.folder.say("trained; now the last choice and its test")
         until = time.monotonic() + seconds
         again: list[Card] = []
         for card in ranked(list(self.cards.values())):
@@ -130,6 +131,7 @@ class Choice:
         if not self.listens or not self._file(card).is_file():
             return []
         try:
+            self.folder.doing("listening")
             out = partial(self._sound, card)
             heard: list[Heard] = self.ear.listen(self._file(card), card.temperature, out, length, seconds, interrupted)
         except AmbientdError as error:
@@ -152,6 +154,7 @@ class Choice:
         """Bits per sample of the part that has chosen nothing, onto the card; nothing where there is none."""
         if not self.data.test:
             return
+        self.folder.doing("testing")
         model = SampleRNN(checkpoint.card.architecture).eval()
         model.restore(checkpoint.tensors)
         bits = round(mean_bits(track_bits(model, self.data.test), self.data.test), 4)

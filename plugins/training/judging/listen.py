@@ -19,7 +19,7 @@ from ambientd.samplernn.checkpoint import Architecture
 from ambientd.samplernn.profile import Profile
 from ambientd.samplernn.scores import Scores, fault, quality, score, score_album
 from ambientd_plugins.training.dataset import Split, Tokens
-from ambientd_plugins.training.errors import TrainingError
+from ambientd_plugins.training.errors import TrainingError, way_out
 
 if TYPE_CHECKING:
     from ambientd.plugin import Floats
@@ -134,7 +134,7 @@ def render(checkpoint: Path, out: Path, seconds: float, temperature: float, seed
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise TrainingError(f"{out.parent} cannot be made ({error.strerror})", "Make room") from None
+        raise TrainingError(f"{out.parent} cannot be made ({error.strerror})", way_out(error)) from None
     command = [sys.executable, "-m", "ambientd", "render", "--model", str(checkpoint), "--seed", str(seed)]
     command += ["--seconds", f"{seconds:g}", "--temperature", repr(temperature), "--out", str(out)]
     done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)

@@ -159,6 +159,8 @@ def test_joined_albums_lose_nobody():
         ({"dataset": "a", "albums": ("b",)}, "--dataset and --albums exclude each other"),
         ({}, "no album to learn from"),
         ({"albums": ("a", "./a")}, "names a folder twice"),
+        ({"albums": ("a", "b", "a/c")}, "a/c lies in "),
+        ({"dataset": "a", "listen": float("nan")}, "--listen is nan"),
         ({"dataset": "a", "minutes": float("nan")}, "--minutes is nan"),
         ({"dataset": "a", "lr": float("inf")}, "--lr is inf"),
         ({"dataset": "a", "sequence": 100}, "--sequence 100 is not a multiple of the longest frame, 8 samples. Use 96"),

@@ -80,3 +80,11 @@ def test_where_there_can_be_no_folder_the_first_write_says_so(tmp_path):
     with only_one(tmp_path / "runs" / "forest"):
         pass
     assert (tmp_path / "runs").read_text() == "a file"
+
+
+@pytest.mark.parametrize("content", [None, b"", b'{"dim": 1', b"\xff", b"[1]"])
+def test_a_lost_or_damaged_config_is_one_clear_error(folder, content):
+    if content is not None:
+        folder.write(folder.config, content)
+    with pytest.raises(TrainingError, match=r"config.json cannot be read \("):
+        folder.read_config()

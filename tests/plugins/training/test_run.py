@@ -36,6 +36,13 @@ def finite(run):
     return all(bool(torch.isfinite(w).all()) for w in [*run.trainer.weights, *run.trainer.average])
 
 
+def test_what_is_under_way_is_told(album, tmp_path, request_for):
+    done = []
+    run = Run(tmp_path / "run", request_for(album, steps=4))
+    run.train(lambda progress: done.append(progress.fraction), lambda line: None, done.append)
+    assert done == [0.25, 0.5, "validating", 0.75, 1.0, "validating", "testing"]
+
+
 def test_a_bad_step_is_told_and_the_training_goes_on(album, tmp_path, request_for):
     run = Run(tmp_path / "run", request_for(album))
     step, bad = run.trainer.train_step, iter(range(30))

@@ -129,6 +129,7 @@ def _trains(pid):
     ("words", "said", "code"),
     [
         (["train", "--exp", "x", "--dataset", "nowhere"], "nowhere is not a folder", 5),
+        (["train", "--exp", "my album", "--dataset", ".", "--install"], "'my album' cannot name a model", 9),
         (["train", "--exp", "../x", "--dataset", "."], "cannot name a run", 9),
         (["train", "--exp", "x", "--dataset", ".", "--steps", "1", "--minutes", "1"], "exclude each other", 9),
         (["train", "--exp", "x", "--dataset", ".", "--base", "nobody"], "no model is called 'nobody'", 4),
@@ -151,6 +152,19 @@ def test_nothing_to_train_is_refused(tmp_path, budget):
     done = ambientd("train", "--exp", "x", "--dataset", ".", budget, "0", cwd=tmp_path)
     assert done.returncode == 2
     assert f"Invalid value for '{budget}': 0" in done.stderr
+
+
+def test_a_log_file_is_told_first_what_is_going_on_and_in_whole_lines(album, tmp_path):
+    name = "a-name-that-does-not-fit-eighty-columns-" * 3
+    taken = tmp_path / "runs" / name / "samples"
+    taken.parent.mkdir(parents=True)
+    taken.write_text("in the way")
+    words = ["train", "--exp", name, "--dataset", album, *TINY, "--steps", 1, "--validations", 1]
+    done = ambientd(*words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"preparing {name}")
+    begun = [line.split()[0] for line in done.stderr.splitlines()]
+    assert begun == ["not", "validation", "trained;", "test"]
 
 
 def test_a_run_folder_refuses_other_settings(album, tmp_path):

@@ -9,7 +9,11 @@ import soundfile
 
 from ambientd_plugins.training.albums.chunks import MANIFEST, PICTURE, REPORT, facts_before_cutting, read_dataset
 from ambientd_plugins.training.albums.cutting import Cut, chunk_album
+from ambientd_plugins.training.albums.decode import tags, to_flac
+from ambientd_plugins.training.albums.survey import survey
 from ambientd_plugins.training.errors import AlbumError
+
+from ..conftest import tones
 
 RATE = 8000
 
@@ -47,6 +51,19 @@ def test_the_rest_goes_on_without_an_unreadable_file(album, tmp_path):
     assert "0-broken.wav" in report.unreadable[0]
 
 
+@pytest.mark.parametrize("value", [np.nan, -np.inf, 1e30])
+def test_a_file_that_is_not_finite_is_refused_by_name(album, tmp_path, value):
+    broken = tones(20, 110)
+    broken[12 * RATE :: RATE] = value
+    soundfile.write(album / "0-broken.wav", broken, RATE, subtype="FLOAT")
+    with pytest.raises(AlbumError, match=r"0-broken.wav: 8 of its samples are not finite, the first at 12.000 s"):
+        read_dataset(album, RATE)
+    report = chunk_album([album], tmp_path / "chunks", RATE)
+    assert report.tracks == 3
+    assert "0-broken.wav" in report.unreadable[0]
+    json.dumps(report.as_json(), allow_nan=False)
+
+
 @pytest.mark.parametrize("content", ["silence", "text", "nothing"])
 def test_an_album_without_usable_audio_leaves_nothing_behind(tmp_path, content):
     album = tmp_path / "album"
@@ -73,6 +90,20 @@ def test_a_folder_of_audio_is_an_album(album):
     assert [round(len(t.audio) / RATE) for t in tracks] == [10, 33, 12]
 
 
+def test_a_decoder_says_nothing_to_people(album, tmp_path, capfd):
+    file = album / "4-noise.mp3"
+    soundfile.write(file, np.random.default_rng(1).normal(0, 0.1, 20 * RATE), RATE, format="MP3")
+    whole = file.read_bytes()
+    middle = len(whole) // 2
+    file.write_bytes(whole[:middle] + bytes(300) + whole[middle + 300 :])
+    soundfile.read(file)
+    assert capfd.readouterr().err, "there is nothing to be quiet about"
+    read_dataset(album, RATE)
+    tags(file)
+    to_flac(file, tmp_path / "noise.flac")
+    assert capfd.readouterr().err == ""
+
+
 def test_a_manifest_cannot_point_outside(album, tmp_path):
     out = tmp_path / "chunks"
     chunk_album([album], out, RATE)
@@ -85,7 +116,7 @@ def test_a_manifest_cannot_point_outside(album, tmp_path):
 
 def test_the_wrong_rate_is_named(album, tmp_path):
     chunk_album([album], tmp_path / "chunks", RATE)
-    with pytest.raises(AlbumError, match="8000"):
+    with pytest.raises(AlbumError, match="Give --sample_rate 8000 "):
         read_dataset(tmp_path / "chunks", 16_000)
 
 
@@ -130,7 +161,14 @@ def test_what_is_wrong_with_the_files_is_told(tmp_path):
     [
         (Cut(seconds=60), RATE, "less than a chunk of 60 s"),
         (Cut(seconds=1, overlap=1), RATE, "--overlap"),
-        (Cut(min_silence=0), RATE, "--min-silence"),
+        (Cut(min_silence=0), RATE, "--min_silence"),
+        (Cut(min_silence=1e300), RATE, "--min_silence"),
+        (Cut(min_silence=np.nan), RATE, "--min_silence is nan"),
+        (Cut(seconds=np.inf), RATE, "--seconds is inf"),
+        (Cut(seconds=1e-9, overlap=0), RATE, "--seconds"),
+        (Cut(overlap=np.nan), RATE, "--overlap is nan"),
+        (Cut(silence=np.nan), RATE, "--silence is nan"),
+        (Cut(trim_silence=np.inf), RATE, "--trim_silence is inf"),
         (Cut(), 0, "no sample rate"),
     ],
 )
@@ -139,6 +177,39 @@ def test_a_cut_that_cannot_be_leaves_nothing(album, tmp_path, cut, rate, match):
     with pytest.raises(AlbumError, match=match):
         chunk_album([album], tmp_path / "chunks", rate, cut)
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_chunks_do_not_lie_in_what_they_are_cut_from(album):
+    before = sorted(album.rglob("*"))
+    with pytest.raises(AlbumError, match="lies in"):
+        chunk_album([album], album / "new" / "chunks", RATE)
+    assert sorted(album.rglob("*")) == before
+
+
+def test_a_folder_around_chunks_is_no_album(album, tmp_path):
+    chunks = tmp_path / "all" / "tones"
+    chunk_album([album], chunks, RATE)
+    with pytest.raises(AlbumError, match=f"Give {chunks}"):
+        read_dataset(tmp_path / "all", RATE)
+    for again in (chunks, tmp_path / "all"):
+        with pytest.raises(AlbumError, match="the album that they were cut from"):
+            chunk_album([again], tmp_path / "again", RATE)
+
+
+def test_a_file_without_samples_is_passed_over(album, tmp_path):
+    soundfile.write(album / "0-empty.wav", np.zeros(0), RATE)
+    _, tracks = read_dataset(album, RATE)
+    assert len(tracks) == 3
+    assert survey(tracks, RATE)["minutes"] > 0.5
+    assert chunk_album([album], tmp_path / "chunks", RATE).chunks > 0
+
+
+def test_an_album_without_samples_is_refused(tmp_path):
+    soundfile.write(tmp_path / "empty.wav", np.zeros(0), RATE)
+    with pytest.raises(AlbumError, match="holds no sound"):
+        read_dataset(tmp_path, RATE)
+    with pytest.raises(AlbumError, match="no usable audio"):
+        chunk_album([tmp_path / "empty.wav"], tmp_path / "chunks", RATE)
 
 
 def test_a_full_disk_leaves_nothing(album, tmp_path):

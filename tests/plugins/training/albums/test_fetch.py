@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import tomllib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -152,6 +153,17 @@ def test_nothing_fetched_is_one_line_and_leaves_nothing(web, tmp_path, fault):
     assert [failed.item for failed in report.failed] == [wanted]
     assert report.fetched == ()
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e30])
+def test_a_file_that_is_not_finite_is_named_and_the_rest_goes_on(album, tmp_path, value):
+    broken = tones(20, 110)
+    broken[12 * RATE] = value
+    soundfile.write(tmp_path / "broken.wav", broken, RATE, subtype="FLOAT")
+    report = fetch(tmp_path / "out", tmp_path / "broken.wav", album)
+    assert len(report.fetched) == 3
+    assert [Path(failed.item).name for failed in report.failed] == ["broken.wav"]
+    assert "1 of its samples are not finite, the first at 12.000 s" in report.failed[0].reason
 
 
 def test_no_name_from_outside_becomes_a_path(web, tmp_path):

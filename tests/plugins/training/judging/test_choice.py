@@ -110,14 +110,16 @@ def test_the_few_best_are_kept_and_heard_again(choice):
     assert [path.stem for path in choice.folder.candidates()] == ["step20", "step30", "step40"]
     assert load(choice.folder.best).card.training.steps == 20
     assert choice.best_bits == 4.0
-    said = []
-    choice.folder.say = said.append
+    said, done = [], []
+    choice.folder.say, choice.folder.doing = said.append, done.append
     choice.finish(0.1, lambda: False)
+    assert list(dict.fromkeys(done)) == ["listening", "testing"]
     assert soundfile.info(choice.folder.samples / "step20-t1.wav").duration == 40
     best = load(choice.folder.best).card
     assert best.training.steps == 20
     assert best.training.test_bits > 7
-    assert said == [f"test {best.training.test_bits:.3f} bits per sample"]
+    assert said[0] == "trained; now the last choice and its test"
+    assert said[1:] == [f"test {best.training.test_bits:.3f} bits per sample"]
     again = Choice(choice.folder, choice.data, ARCHITECTURE, RATE, listens=True)
     assert {step: c.scores for step, c in again.cards.items()} == {step: c.scores for step, c in choice.cards.items()}
     assert again.best_bits == 4.0
