@@ -77,7 +77,7 @@ class Daemon:
         """print: a line for people alone; say: for the log as well."""
         self.fingerprint = source.fingerprint(config)
         folder = (config.log.folder or log_folder()) if config.log.enabled else None
-        self.log = EventLog(folder, config.log.limit_mb << 20, say)
+        self.log = EventLog(folder and folder.expanduser(), config.log.limit_mb << 20, say)
         self.say = say = self.log.saying("daemon", say)
         self.guard = Guard(self.log, say)
         self._lenient = Leniency(resume, say)
@@ -339,7 +339,7 @@ class Daemon:
 
     def _open_day_parts(self) -> None:
         if self.config.dayparts:
-            self.day_parts = DayParts(self.config.dayparts, self.presets, self.say)
+            self.day_parts = DayParts(self.config.dayparts.expanduser(), self.presets, self.say)
 
     def start_sinks(self, sample_rate: int) -> None:
         """Once the player has said which rate the output really has."""

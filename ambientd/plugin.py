@@ -96,7 +96,7 @@ class StrictModel(BaseModel):
 
 def _of_the_user(path: Path) -> Path:
     try:
-        path = path.expanduser()
+        path.expanduser()
     except RuntimeError as error:
         raise ValueError(f"a path ({error})") from None
     if "\0" in str(path):
@@ -105,7 +105,7 @@ def _of_the_user(path: Path) -> Path:
 
 
 UserPath = Annotated[Path, AfterValidator(_of_the_user)]
-"""A path in a configuration, where ~ is the user's home."""
+"""A path in a configuration, as it stands there: where it begins with ~, `expanduser` finds the home of who plays."""
 
 
 class Mashup(ABC):

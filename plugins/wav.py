@@ -53,7 +53,7 @@ class Wav(Sink):
 
         super().__init__(config, sample_rate, channels)
         assert isinstance(config, WavConfig)
-        self.path = _unused(Path(time.strftime(str(config.path))))
+        self.path = _unused(Path(time.strftime(str(config.path))).expanduser())
         self._part = _part_of(self.path)
         kind = FORMATS[self.path.suffix.lower()]
         try:

@@ -31,7 +31,7 @@ WALL_CLOCK = {
     "presets/commands.py": "a score's times, for people",
     "presets/runner.py": "day parts (tests/presets/test_dayparts.py: steps, DST, and no part twice)",
     "presets/score.py": "day parts",
-    "event_log.py": "a line's time, for people; what limits lines, counts by the monotonic clock",
+    "supervisor/event_log.py": "a line's time, for people; what limits lines, counts by the monotonic clock",
     "soak/scenarios/clocks.py": "whether a step has come about",
     "soak/session.py": "a certificate's date",
     "plugins/wav.py": "the file's name at the start",

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from ambientd.arrays import Floats
 
-MARGIN_DB = 0.35
+MARGIN_DB = 0.6
 """Below the ceiling: meters differ by as much near the highest frequencies, where their filters do."""
 LOUDEST = 1e6
 """Samples are no larger: 120 dB above full scale. Squares and sums of such stay finite."""

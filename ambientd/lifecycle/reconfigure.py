@@ -174,7 +174,7 @@ class Reconfiguration:
         path, daemon = self._after.dayparts, self._daemon
         if Takes.DAY_PARTS not in self._needs or path is None:
             return None
-        return DayParts(path, daemon.presets, self._say)
+        return DayParts(path.expanduser(), daemon.presets, self._say)
 
     def _change_osc(self) -> None:
         """The port may be the same one, so the old server goes first; and comes back where the new one cannot."""

@@ -127,7 +127,7 @@ def check_day_parts(config: Config, report: Report) -> None:
     from ambientd.presets.shelf import Shelf
 
     with report.row("day parts"):
-        score = load(config.dayparts, Shelf().names())
+        score = load(config.dayparts.expanduser(), Shelf().names())
         report.ok("day parts", f"{len(score.parts)} part(s) in {config.dayparts}")
 
 

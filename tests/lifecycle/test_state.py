@@ -38,7 +38,7 @@ def test_what_is_saved_is_loaded(file):
         '{"configuration": "c", "parameters": {"volume": 1e999}}',
         '{"configuration": "c", "slots": {"0": "calm"}}', '{"configuration": "c", "slots": {"65": "calm"}}',
         '{"configuration": "c", "slots": {"1": ["calm"]}}', '{"configuration": "c", "path": "/etc/passwd"}',
-        '{"configuration": "c", "mashup": "%s"}' % ("m" * 201), "[" * 100_000, " " * (LARGEST_FILE + 1),
+        '{"configuration": "c", "mashup": "%s"}' % ("m" * 1001), "[" * 100_000, " " * (LARGEST_FILE + 1),
     ],
     ids=range(15),
 )  # fmt: skip

@@ -132,10 +132,11 @@ def writers_killed(rig: Rig, effort: Effort) -> list[Measure]:
     kills = max(1, int(KILLS * effort.rounds / effort.patience))
     with tempfile.TemporaryDirectory(prefix="ambientd-soak-") as folder:
         ordeal = kill_writers(Path(folder), kills)
+    written = max(1, kills // round(effort.patience))
     return [
         happened("state files that load", ordeal.kills - len(ordeal.faults), kills),
         # Or nobody was killed while writing.
-        happened("states that were written meanwhile", max(ordeal.states, default=0), kills),
+        happened("states that were written meanwhile", max(ordeal.states, default=0), written),
     ]
 
 

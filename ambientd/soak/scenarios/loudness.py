@@ -89,8 +89,8 @@ def softly(rig: Rig, effort: Effort) -> list[Measure]:
             _replace(other, "player")
             players.append(_fade_in(other, lost))
         return [
-            at_least("a start fades in", started, "s", FADE),
-            at_least("a new player fades in", min(players), "s", FADE),
+            at_least("a start fades in", started, "s", FADE / effort.patience),
+            at_least("a new player fades in", min(players), "s", FADE / effort.patience),
             at_most("panic fades out", round(stops, 1), "ms", PANIC_MS),
         ]
 
