@@ -6,6 +6,7 @@ import json
 import os
 import resource
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -236,7 +237,15 @@ def test_a_full_disk_is_one_line_and_keeps_whole_tracks(web, tmp_path, from_web)
 
 
 def test_ctrl_c_leaves_a_usable_folder(web, tmp_path):
-    out = tmp_path / "out"
+    # A shell starts what runs in the background with Ctrl-C ignored, and that is inherited.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        _interrupted(web, tmp_path / "out")
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _interrupted(web, out):
     with pytest.raises(KeyboardInterrupt):
         fetch(out, f"{web.url}/low.flac", f"{web.url}/interrupt/mid.flac", f"{web.url}/high.ogg")
     assert sorted(p.name for p in out.iterdir()) == ["01-low.flac", "album.toml"]
