@@ -223,6 +223,8 @@ def test_whatever_cure_healed_a_voice_is_measured(fault, tried, healed):
     assert cured.holds
     assert cured.value == (3 if "next model" in tried else 4) - 1
     assert cured.limit == 5 * len(tried)
+    look(5, healed=1, cures=dict.fromkeys(CURES, 1))  # a relapse is another course
+    assert course.measures(Effort()) == [heard, cured]
 
 
 def test_every_scenario_has_an_id_of_its_own_and_a_promise():

@@ -77,10 +77,12 @@ class Course:
             self.began = before
         if health["state"] != "healthy" and not self.heard:
             self.heard = now
+        if self.well:
+            return  # what a relapse is treated with is another course
         for cure, times in health["cures"].items():
             if times:
                 self.tried.setdefault(cure, now)
-        if health["healed"] and not self.well:
+        if health["healed"]:
             self.well = now
             expected = {cure: int(rung < self._steps) for rung, cure in enumerate(CURES)}
             self.counted = health["last_fault"] == self._state and health["cures"] == expected
