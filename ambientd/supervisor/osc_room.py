@@ -27,14 +27,13 @@ class OscRoom:
         self._config, self._instrument, self._selector, self._say = config, instrument, selector, say
         self.server: OscServer | None = None
         self._started = False
-        self._retry_at = float("inf")
+        self._retry_at = 0.0
         try:
             self._make(config)
         except DaemonError as error:
             if not lenient:
                 raise
             say(f"osc: {error}; until then it plays without, and tries again every {RETRY_SECONDS:g} s")
-            self._retry_at = 0.0
 
     def start(self) -> None:
         """Be heard, and tell the network."""
@@ -47,7 +46,7 @@ class OscRoom:
         """What is due."""
         if self.server:
             self.server.turn()
-        elif time.monotonic() >= self._retry_at:
+        elif self._config.enabled and time.monotonic() >= self._retry_at:
             self._try_again()
 
     def patience(self) -> float:
@@ -57,7 +56,7 @@ class OscRoom:
     def change(self, config: Osc) -> None:
         """Another server in place of the present one. Raises DaemonError, with none left, for a port that is taken."""
         self.close()
-        self._config, self._retry_at = config, float("inf")
+        self._config = config
         self._make(config)
 
     def close(self) -> None:
@@ -78,7 +77,5 @@ class OscRoom:
             self._make(self._config)
         except DaemonError:
             self._retry_at = time.monotonic() + RETRY_SECONDS
-        else:
-            self._retry_at = float("inf")
-            if self.server:
-                self._say(f"osc: {self.server.host}:{self.server.port}")
+        if self.server:
+            self._say(f"osc: {self.server.host}:{self.server.port}")

@@ -14,8 +14,6 @@ LOOK_SECONDS = 1.0
 HELD_UP = ("underruns", "late_blocks", "device_underflows")
 """Counters whose growth is an event of its own."""
 FACTS = ("margin", "ring_seconds", "rms", *HELD_UP, "bed_seconds", "memory_bytes")
-
-
 SILENT_RMS = 1e-3
 """Of what is heard, at volume 1: -60 dBFS."""
 SILENT_SECONDS = 30.0

@@ -36,8 +36,7 @@ def test_it_plays_without_and_listens_once_it_can(run, home, taken, score):
     port = taken.getsockname()[1]
     daemon = run(*MISSING, f"dayparts={score}", f"osc.port={port}", words=["--restore"])
     status = daemon.until(makes_new_sound)
-    assert (status["mashup"]["name"] if isinstance(status["mashup"], dict) else status["mashup"]) == "blend"
-    assert (status["osc"], status["day_parts"]) == (None, None)
+    assert (status["mashup"], status["osc"], status["day_parts"]) == ("blend", None, None)
     assert [sink["name"] for sink in status["sinks"]] == ["wav"]
     taken.close()
     daemon.until(lambda status: status["osc"] and status["osc"]["port"] == port)
