@@ -18,6 +18,7 @@ from ambientd.supervisor.supervised import Supervised
 
 if TYPE_CHECKING:
     from ambientd.daemon import Daemon
+    from ambientd.supervisor.shared_state import SharedState
 
 
 def make_player(daemon: Daemon) -> Supervised:
@@ -36,18 +37,23 @@ def make_player(daemon: Daemon) -> Supervised:
 
 
 def make_generator(daemon: Daemon) -> Supervised:
-    """It hangs when the ring has room and nothing comes."""
+    """It hangs when it is waited for and nothing comes."""
     return Supervised(
         "generator",
         partial(_spawn_generator, daemon),
         progress=lambda: daemon.shared.ring.written,
-        busy=lambda: daemon.shared.ring.free > daemon.shared.ring_frames // 2,
+        busy=lambda: generator_awaited(daemon.shared),
         grace=180.0,  # the very first start compiles the kernels
         patience=3.0,
         report=daemon.print,
         changed=partial(process_changed, daemon),
         lost=partial(generator_lost, daemon),
     )
+
+
+def generator_awaited(shared: SharedState) -> bool:
+    """Whether the ring holds too little for the player to leave the bed. With more, it is played and soon holds less."""
+    return shared.ring.written - shared.ring.read < shared.resume_frames
 
 
 def _spawn_player(daemon: Daemon) -> Child:
@@ -57,7 +63,7 @@ def _spawn_player(daemon: Daemon) -> Child:
     config = PlayerConfig(
         ring_fd=daemon.shared.ring_segment.fd,
         ring_frames=daemon.shared.ring_frames,
-        resume_frames=int(0.7 * daemon.shared.ring_frames),
+        resume_frames=daemon.shared.resume_frames,
         bed_fd=daemon.shared.bed_segment.fd,
         bed_frames=daemon.shared.bed_frames,
         tap_fd=daemon.shared.tap_segment.fd,

@@ -84,6 +84,11 @@ class SharedState:
         self.ring_segment = Segment.create(Ring.nbytes(frames, self.channels))
         self.ring = Ring(self.ring_segment, frames, self.channels)
 
+    @property
+    def resume_frames(self) -> int:
+        """The player leaves the bed when the ring holds so many."""
+        return int(0.7 * self.ring_frames)
+
     def tap_reader(self) -> TapReader:
         return TapReader(self.tap_segment, self.tap_frames, self.channels)
 
