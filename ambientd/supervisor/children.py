@@ -52,7 +52,7 @@ def make_generator(daemon: Daemon) -> Supervised:
 
 
 def generator_awaited(shared: SharedState) -> bool:
-    """Whether the ring holds too little for the player to leave the bed. With more, it is played and soon holds less."""
+    """Whether the ring holds too little for the player to leave the bed; with more, it is drained."""
     return shared.ring.written - shared.ring.read < shared.resume_frames
 
 

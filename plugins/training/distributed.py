@@ -7,6 +7,7 @@ writes files. https://docs.pytorch.org/docs/stable/notes/ddp.html
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +15,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import torch
+
+# DistributedDataParallel imports it, and with it functions whose defaults would keep the process group of the moment
+# for ever; imported before there is one, they keep none.
+import torch.distributed.nn
 from torch import Tensor, nn
 from torch import distributed as dist
 
@@ -81,7 +86,11 @@ def processes() -> int:
 
 @contextmanager
 def team(device: torch.device) -> Iterator[Team]:
-    """This process's team, joined while inside. Where one process fails the others end with a TrainingError."""
+    """This process's team, joined while inside. Where one process fails the others end with a TrainingError.
+
+    Left in peace, with nothing wrapped still in use, it takes its threads along: one that lets go of a tensor while
+    Python ends would abort the process.
+    """
     if processes() == 1:
         yield ALONE
         return
@@ -91,6 +100,7 @@ def team(device: torch.device) -> Iterator[Team]:
         dist.init_process_group(backend, timeout=PATIENCE)
         yield Team(dist.get_rank(), dist.get_world_size())
         dist.destroy_process_group()
+        gc.collect()  # what is wrapped is in cycles, and holds the group
     except RuntimeError as error:
         reason = str(error).strip().partition("\n")[0]
         where = f"process {os.environ.get('RANK')} of {processes()}"

@@ -97,7 +97,9 @@ def train(
     with team(place) as members, only_one(folder, members.leads):
         if install and members.leads:
             library_place(folder, exp, replace)
-        _train(_prepared(folder, request, base, members, place), members)
+        finished = _train(_prepared(folder, request, base, members, place), members)
+    if not finished:
+        sys.exit(130)
     if install and members.leads:
         click.echo(f"installed as {install_best(folder, exp, replace)}")
 
@@ -114,19 +116,21 @@ def _prepared(folder: Path, request: Request, base: Checkpoint | None, members: 
         return Run(folder, request, base, members, device)
 
 
-def _train(run: Run, members: Team) -> None:
+def _train(run: Run, members: Team) -> bool:
+    """Whether it came to its end; else it was interrupted, and is saved."""
     try:
         if not members.leads:
             run.train(lambda progress: None, lambda line: None)
-            return
+            return True
         if run.trainer.step:
             click.echo(f"resuming {run.folder.path} at step {run.trainer.step}")
         _with_progress(run)
     except KeyboardInterrupt:
         if members.leads:
             click.echo(f"saved; the same command goes on from step {run.saved_step}", err=True)
-        sys.exit(130)
+        return False
     click.echo(f"best checkpoint: {run.best_checkpoint} ({run.best:.3f} bits per sample)")
+    return True
 
 
 def _device(name: str) -> torch.device:

@@ -16,14 +16,17 @@ TINY = ["--dim", "16", "--n_rnn", "1", "--frame_sizes", "4", "2", "--sample_rate
 TINY += ["--lr", "0.01", "--listen", "0", "--validations", "1", "--device", "cpu"]
 
 
-def train(album, folder, processes, *words):
-    """`ambientd train` by so many processes, in a process group of its own."""
-    alone = [sys.executable]
-    several = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes), "-m"]
-    launcher = [*alone, *(several if processes > 1 else ["-m"])]
+def run_several(words, processes, folder):
+    """`python WORDS` in so many processes, in a process group of its own."""
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo", "XDG_DATA_HOME": str(folder)}
-    command = [*launcher, "ambientd", "train", "--dataset", str(album), *TINY, *words]
+    command = [sys.executable, *(launcher if processes > 1 else []), *words]
     return subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment, timeout=240)
+
+
+def train(album, folder, processes, *words):
+    """`ambientd train` by so many processes."""
+    return run_several(["-m", "ambientd", "train", "--dataset", str(album), *TINY, *words], processes, folder)
 
 
 def curve(run):
@@ -51,6 +54,33 @@ def test_where_one_process_fails_all_end(album, tmp_path):
     done = train(album, tmp_path, 2, "--exp", "x", "--steps", "5")
     assert done.returncode != 0
     assert "could not be saved" in done.stderr
+
+
+LEAVES = """
+from pathlib import Path
+import torch
+from ambientd_plugins.training.distributed import team
+
+def threads():
+    return {task.joinpath("comm").read_text().strip() for task in Path("/proc/self/task").iterdir()}
+
+def work(members):
+    model = members.wrap(torch.nn.Linear(2, 2))
+    model(torch.ones(1, 2)).sum().backward()
+
+with team(torch.device("cpu")) as members:
+    work(members)
+    assert any("gloo" in name for name in threads()), threads()
+assert not any("gloo" in name for name in threads()), threads()
+"""
+
+
+def test_a_team_takes_its_threads_along(tmp_path):
+    # They would else meet Python's end half-way: "terminate called without an active exception", now and then.
+    script = tmp_path / "leaves.py"
+    script.write_text(LEAVES)
+    done = run_several([str(script)], 2, tmp_path)
+    assert done.returncode == 0, done.stderr
 
 
 def test_rows_are_dealt_out_evenly():
