@@ -229,7 +229,8 @@ class Run:
 
     def validate(self, interrupted: Callable[[], bool] = lambda: False) -> None:
         """Judge the averaged weights by numbers and by ear, and let them compete for the best checkpoint."""
-        self.validated += 1
+        # Where more are asked for half-way, what was not planned before is not made up for.
+        self.validated = max(self.validated + 1, int(self.trainer.progress * self.request.validations))
         self.validated_step = self.trainer.step
         self.returns = 0
         if not self.team.leads:

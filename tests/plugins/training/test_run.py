@@ -97,6 +97,14 @@ def test_a_run_that_diverged_from_the_start_is_no_success(album, tmp_path, reque
             train(Run(tmp_path / "run", request_for(album, steps=4)))
 
 
+def test_more_validations_than_before_are_not_made_up_for(album, tmp_path, request_for):
+    run = Run(tmp_path / "run", request_for(album, steps=20, validations=1))
+    train(run)
+    again = Run(tmp_path / "run", request_for(album, steps=40, validations=8))
+    train(again)
+    assert [line["step"] for line in lines(run.folder.log)] == [20, 21, 25, 30, 35, 40]
+
+
 @pytest.mark.parametrize("saves", [True, False])
 def test_a_run_that_was_stopped_while_it_validated_goes_on_with_that(album, tmp_path, request_for, saves):
     """saves: whether the validation was over, but for its state, when the process was killed."""
