@@ -20,14 +20,15 @@ import torch
 from ambientd.samplernn.checkpoint import Architecture, Forecast
 from ambientd_plugins.training.asking import DROPOUT
 from ambientd_plugins.training.dataset import Split, Tokens
-from ambientd_plugins.training.trainer import Recipe, Trainer
+from ambientd_plugins.training.devices import device_named
+from ambientd_plugins.training.trainer import CPU, Recipe, Trainer
 
 SAMPLE_RATE = 16_000
 SEQUENCE = 1024
 MUSIC_SECONDS = 120
 WARM_UP = 4
 """Steps: memory is first touched and the table's gradient compiled."""
-MATRIX_SIZES = (512, 1024, 2048)
+MATRIX_SIZES = {"cpu": (512, 1024, 2048), "cuda": (2048, 4096, 8192)}
 ROOF_SECONDS = 1.0
 BACKWARD = 2
 """Forward passes' worth of products: one for the gradient of what went in, one for that of the weights."""
@@ -39,9 +40,10 @@ class Measurement:
 
     samples_per_second: of all streams, from the median step; noise: the middle half of the steps' times, as a share
     of their median. roof_share: the rate of the products that a step needs, of `matrix_rate_gflops`, that of
-    square products on the same threads in the same precision. peak_memory_mb: of the process.
+    square products on the same threads in the same precision. peak_memory_mb: of the process, or on the GPU.
     """
 
+    device: str
     dim: int
     batch: int
     threads: int
@@ -53,8 +55,9 @@ class Measurement:
     noise: float
 
 
-def measure(dim: int, batch: int, threads: int, seconds: float) -> Measurement:
+def measure(dim: int, batch: int, threads: int, seconds: float, device: str) -> Measurement:
     """Train on synthetic music for `seconds` after a warm-up. threads: 0 is PyTorch's own choice."""
+    place = device_named(device)
     if threads:
         torch.set_num_threads(threads)
     architecture = Architecture(dim=dim, frame_sizes=(16, 64), n_rnn=2, forecast=Forecast())
@@ -68,12 +71,13 @@ def measure(dim: int, batch: int, threads: int, seconds: float) -> Measurement:
         seed=1,
         dropout=DROPOUT,
     )
-    trainer = Trainer(architecture, SAMPLE_RATE, data, recipe)
+    trainer = Trainer(architecture, SAMPLE_RATE, data, recipe, device=place)
     low, middle, high = statistics.quantiles(_step_times(trainer, seconds), n=4)
-    memory = peak_memory_mb()
-    rate = matrix_rate(torch.bfloat16 if trainer.half else torch.float32, ROOF_SECONDS)
+    memory = peak_memory_mb(place)
+    rate = matrix_rate(torch.bfloat16 if trainer.half else torch.float32, ROOF_SECONDS, place)
     speed = batch * SEQUENCE / middle
     return Measurement(
+        device=place.type,
         dim=dim,
         batch=batch,
         threads=torch.get_num_threads(),
@@ -107,20 +111,30 @@ def operations_per_sample(architecture: Architecture) -> float:
     return 2 * products * (1 + BACKWARD)
 
 
-def matrix_rate(kind: torch.dtype, seconds: float) -> float:
+def matrix_rate(kind: torch.dtype, seconds: float, device: torch.device = CPU) -> float:
     """Multiplications and additions per second in products of square matrices of the size that suits best; median."""
-    return max(2 * size**3 / statistics.median(_product_times(kind, size, seconds)) for size in MATRIX_SIZES)
+    sizes = MATRIX_SIZES[device.type]
+    times = {size: _product_times(kind, size, seconds / len(sizes), device) for size in sizes}
+    return max(2 * size**3 / statistics.median(taken) for size, taken in times.items())
 
 
-def _product_times(kind: torch.dtype, size: int, seconds: float) -> list[float]:
-    a, b = (torch.randn(size, size).to(kind) for _ in range(2))
-    out = torch.empty(size, size, dtype=kind)
-    torch.mm(a, b, out=out)
-    return _times(lambda: torch.mm(a, b, out=out), seconds / len(MATRIX_SIZES))
+def _product_times(kind: torch.dtype, size: int, seconds: float, device: torch.device) -> list[float]:
+    a, b = (torch.randn(size, size).to(device, kind) for _ in range(2))
+    out = torch.empty_like(a)
+
+    def multiply() -> None:
+        torch.mm(a, b, out=out)
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+
+    multiply()
+    return _times(multiply, seconds)
 
 
-def peak_memory_mb() -> float:
-    """The most memory this process has had at once, in 10^6 bytes."""
+def peak_memory_mb(device: torch.device = CPU) -> float:
+    """The most memory that this process has had at once, in 10^6 bytes: the GPU's own, or the machine's."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated() / 1e6
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
 
@@ -142,5 +156,5 @@ def _times(action: Callable[[], object], seconds: float) -> list[float]:
 
 
 if __name__ == "__main__":
-    dim, batch, threads, seconds = sys.argv[1:]
-    print(json.dumps(asdict(measure(int(dim), int(batch), int(threads), float(seconds)))))
+    dim, batch, threads, seconds, device = sys.argv[1:]
+    print(json.dumps(asdict(measure(int(dim), int(batch), int(threads), float(seconds), device))))

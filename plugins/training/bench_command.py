@@ -29,9 +29,15 @@ def bench() -> None:
 @click.option("--batch", "batches", cls=Several, type=click.IntRange(1, 4096))
 @click.option("--threads", cls=Several, type=click.IntRange(1, 1024))
 @click.option("--seconds", type=click.FloatRange(0.1, 600), default=4.0, show_default=True, help="Per measurement.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print for machines.")
 def training(
-    dims: tuple[int, ...], batches: tuple[int, ...], threads: tuple[int, ...], seconds: float, as_json: bool
+    dims: tuple[int, ...],
+    batches: tuple[int, ...],
+    threads: tuple[int, ...],
+    seconds: float,
+    device: str,
+    as_json: bool,
 ) -> None:
     """Samples trained on per second, and what share of this machine's own matrix products that is.
 
@@ -43,7 +49,7 @@ def training(
     if not as_json:
         click.echo("  dim  batch  threads  precision  samples/s  noise  of the matrix rate    peak memory")
     for case in cases:
-        row = _measured(*case, seconds)
+        row = _measured(*case, seconds, device)
         rows.append(row)
         if not as_json:
             click.echo(
@@ -58,8 +64,9 @@ def training(
         click.echo("From median steps; noise: the middle half of their times. Method: benchmarks/training.md.")
 
 
-def _measured(dim: int, batch: int, threads: int, seconds: float) -> dict[str, Any]:
-    command = [sys.executable, "-m", "ambientd_plugins.training.bench", *map(str, (dim, batch, threads, seconds))]
+def _measured(dim: int, batch: int, threads: int, seconds: float, device: str) -> dict[str, Any]:
+    words = map(str, (dim, batch, threads, seconds, device))
+    command = [sys.executable, "-m", "ambientd_plugins.training.bench", *words]
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=seconds + PATIENCE

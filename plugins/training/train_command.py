@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ambientd.plugin import Several
-from ambientd_plugins.training.errors import TrainingError
 from ambientd_plugins.training.progress import PATH, bar
 
 if TYPE_CHECKING:
@@ -82,6 +81,7 @@ def train(
     import torch
 
     from ambientd_plugins.training.asking import ask
+    from ambientd_plugins.training.devices import device_named
     from ambientd_plugins.training.distributed import processes, team
     from ambientd_plugins.training.folder import RunFolder, only_one
     from ambientd_plugins.training.installing import install_best, library_place
@@ -93,7 +93,7 @@ def train(
     given = {name for name in settings if source_of(name) is not click.core.ParameterSource.DEFAULT}
     folder = folder_for(runs, exp)
     request, base = ask(settings, given, processes(), RunFolder(folder).asked())
-    place = _device(device)
+    place = device_named(device)
     with team(place) as members, only_one(folder, members.leads):
         if install and members.leads:
             library_place(folder, exp, replace)
@@ -131,20 +131,6 @@ def _train(run: Run, members: Team) -> bool:
         return False
     click.echo(f"best checkpoint: {run.best_checkpoint} ({run.best:.3f} bits per sample)")
     return True
-
-
-def _device(name: str) -> torch.device:
-    import os
-
-    import torch
-
-    if name == "cuda" and not torch.cuda.is_available():
-        raise TrainingError("--device cuda: PyTorch finds no GPU here", "Use --device cpu")
-    if name == "cpu" or not torch.cuda.is_available():
-        return torch.device("cpu")
-    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
-    torch.cuda.set_device(device)
-    return device
 
 
 def _with_progress(run: Run) -> None:

@@ -41,6 +41,7 @@ def test_each_case_is_measured_and_printed_for_machines_and_people():
     assert [(row["dim"], row["batch"], row["threads"]) for row in rows] == [(8, 2, 1), (12, 2, 1)]
     for row in rows:
         assert 0 < row["roof_share"] < 1
+        assert row["device"] == ("cuda" if torch.cuda.is_available() else "cpu")
         assert row["precision"] in ("bf16", "fp32")
         operations = operations_per_sample(Architecture(dim=row["dim"], frame_sizes=(16, 64), n_rnn=2))
         share = row["samples_per_second"] * operations / row["matrix_rate_gflops"] / 1e9
@@ -59,6 +60,12 @@ def test_a_case_that_cannot_run_is_named(monkeypatch):
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(TrainingError, match="dim 8, batch 16 failed"):
         bench.main(["training", "--dim", "8"], standalone_mode=False)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_named():
+    with pytest.raises(TrainingError, match=r"PyTorch finds no GPU here"):
+        bench.main(["training", "--dim", "8", "--device", "cuda"], standalone_mode=False)
 
 
 def test_it_stands_beside_the_engine_s():
