@@ -75,6 +75,9 @@ def _measured(dim: int, batch: int, threads: int, seconds: float, device: str) -
         raise TrainingError(f"dim {dim}, batch {batch} did not end", "Measure when nothing else runs") from None
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or [f"exit {done.returncode}, perhaps out of memory"])[-1]
-        raise TrainingError(f"dim {dim}, batch {batch} failed ({reason})", "Lower --dim or --batch")
+        raise TrainingError(
+            f"dim {dim}, batch {batch} failed ({reason.rpartition('Error: ')[2]})",
+            "If memory is short, lower --dim or --batch",
+        )
     row: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return row
