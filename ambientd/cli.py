@@ -25,6 +25,9 @@ from ambientd.surfaces.commands import surface
 if TYPE_CHECKING:
     from ambientd.plugin_manager import Plugins
 
+INTERRUPTED = 130
+"""What shells say of a command that Ctrl-C ended."""
+
 as_json = click.option("--json", "as_json", is_flag=True, help="Print for machines.")
 
 
@@ -49,6 +52,9 @@ class Commands(click.Group):
         except AmbientdError as error:
             click.echo(f"ambientd: {error}", err=True)
             ctx.exit(error.exit_code)
+        except KeyboardInterrupt:
+            click.echo("ambientd: interrupted", err=True)
+            ctx.exit(INTERRUPTED)
 
     def load_plugins(self) -> Plugins:
         """Add the commands that live elsewhere, and say of every plugin that failed why; once."""

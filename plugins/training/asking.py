@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from ambientd.samplernn.checkpoint import Forecast
 from ambientd_plugins.training import families
 from ambientd_plugins.training.errors import TrainingError
-from ambientd_plugins.training.request import Request
+from ambientd_plugins.training.request import Request, completed, multiples
 
 if TYPE_CHECKING:
     from ambientd.samplernn.checkpoint import Checkpoint
@@ -23,17 +23,26 @@ MINUTES = 30.0
 LEARNING_RATE = 0.006
 DROPOUT = 0.25
 """Ten minutes of music are learnt by heart without (benchmarks/training.md)."""
-BUDGETS = ("minutes", "cpu_minutes", "steps")
+BATCH = {"cpu": 16, "cuda": 128}
+BUDGETS, MUSIC = ("minutes", "cpu_minutes", "steps"), ("dataset", "albums")
 
 
 def ask(
-    settings: Mapping[str, Any], given: Collection[str], processes: int = 1, before: Mapping[str, Any] | None = None
+    settings: Mapping[str, Any],
+    given: Collection[str],
+    processes: int = 1,
+    before: Mapping[str, Any] | None = None,
+    device: str = "cpu",
 ) -> tuple[Request, Checkpoint | None]:
     """(the request, the base's checkpoint where its weights are needed).
 
-    settings: every option; given: those that were not left out. before: the request of the run to go on with.
+    settings: every option; given: those that were not left out. before: the request of the run to go on with, which
+    counts for what was left out. device: a key of BATCH.
     Raises TrainingError for what cannot be trained, before anything is read or written.
     """
+    if before is not None:
+        theirs = {n: v for n, v in _as_typed(completed(before), given, processes).items() if n in settings}
+        settings, given = {**settings, **theirs}, {*given, *theirs}
     _check(settings)
     asked: dict[str, Any] = {**settings, "frame_sizes": tuple(accumulate(settings["frame_sizes"], mul))}
     # Words of the command line on the one side, the architecture's on the other.
@@ -45,9 +54,10 @@ def ask(
     if origin:
         asked = families.inherit(asked, given, origin)
         asked |= {"family": origin.family, "base_hours": origin.hours_heard, "base_album": origin.album}
-    asked["batch"] *= processes
-    asked["dataset"] = str(asked["dataset"] or "")
-    asked["albums"] = tuple(map(str, asked["albums"]))
+    asked["batch"] = (asked["batch"] or BATCH[device]) * processes
+    # Absolute, so that it goes on from any other place.
+    asked["dataset"] = str(Path(asked["dataset"]).resolve()) if asked["dataset"] else ""
+    asked["albums"] = tuple(str(Path(album).resolve()) for album in asked["albums"])
     if not any(asked[name] for name in BUDGETS):
         asked["minutes"] = families.MINUTES if origin else MINUTES
     lr = asked.pop("lr")
@@ -57,6 +67,19 @@ def ask(
     request = Request(**asked, learning_rate=default if lr is None else lr)
     _check_shape(request)
     return request, base
+
+
+def _as_typed(before: Mapping[str, Any], given: Collection[str], processes: int) -> dict[str, Any]:
+    """The options of a run, but those that are given now; of several that exclude each other all or none."""
+    options = {
+        **before,
+        "frame_sizes": multiples(before["frame_sizes"]),
+        "plain": before["forecast"] is None,
+        "lr": before["learning_rate"],
+        "batch": before["batch"] // processes,
+    }
+    anew = {name for group in (BUDGETS, MUSIC) if not {*group}.isdisjoint(given) for name in group}
+    return {name: value for name, value in options.items() if name not in anew.union(given)}
 
 
 def _check(settings: Mapping[str, Any]) -> None:

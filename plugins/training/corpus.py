@@ -76,6 +76,8 @@ def _sha256(track: Track) -> str:
 
 def difference(before: Sequence[Marks], now: Sequence[Marks]) -> str:
     """How albums are not what they were, in a few words; empty where they are."""
+    if len(before) != len(now):
+        return f"it was of so many albums: {len(before)}, and is of {len(now)}"
     for old, new in zip(before, now, strict=True):
         names = {track[0] for track in new["tracks"]}, {track[0] for track in old["tracks"]}
         lost = [track[0] for track in old["tracks"] if track not in new["tracks"]]

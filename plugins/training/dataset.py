@@ -6,7 +6,6 @@ All tokens stay in memory as uint8: an hour at 16 kHz is 58 MB, and no loader st
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -185,10 +184,15 @@ def shares(tracks: Sequence[Tokens], sequence: int, albums: Sequence[int] = ()) 
 
 
 def forecast_tracks(tracks: Sequence[Tokens], architecture: Architecture) -> list[Forecasts]:
-    """What is known before each sample of each track; nothing for a plain SampleRNN. All cores, a minute an hour."""
+    """What is known before each sample of each track; nothing for a plain SampleRNN.
+
+    As many at a time as PyTorch has threads; a processor minute for an hour of music.
+    """
+    import torch
+
     if architecture.forecast is None:
         return []
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
         return list(pool.map(lambda track: forecast_track(track, architecture), tracks))
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -64,13 +65,18 @@ class Request:
 
 MAY_CHANGE = {"steps", "minutes", "cpu_minutes", "validations", "listen", "base_hours", "base_album"}
 """From one command to the next with the same run; earlier versions kept nothing of the base's card."""
+MAY_CHANGE |= {"dataset", "albums"}
+"""Folders move. What is in them may not change, which is seen when they have been read (`corpus.difference`)."""
+
+
+def completed(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A request as it was kept, with the defaults of what earlier versions did not know."""
+    return {field.name: field.default for field in fields(Request)} | dict(config)
 
 
 def same(name: str, before: object, now: object) -> bool:
     """Whether a field of a request means what it did. before, now: as JSON gives them back."""
-    if name == "albums" and isinstance(before, list) and isinstance(now, list):
-        return len(before) == len(now) and all(map(same_place, before, now))
-    return same_place(before, now) if name in ("dataset", "base") else before == now
+    return same_place(before, now) if name == "base" else before == now
 
 
 def same_place(one: object, other: object) -> bool:
@@ -85,10 +91,17 @@ def option(name: str) -> str:
     return {"learning_rate": "lr", "forecast": "plain"}.get(name, name)
 
 
+def multiples(frame_sizes: Sequence[int]) -> tuple[int, ...]:
+    """Of the size below, as they are typed: (16, 64) -> (16, 4)."""
+    return tuple(above // below for below, above in pairwise((1, *frame_sizes)))
+
+
 def typed(name: str, value: object) -> str:
     """Its value as it is typed there."""
     if name == "forecast":
         return "off" if value else "on"
+    if isinstance(value, float):
+        return f"{value:g}"
     if name == "frame_sizes" and isinstance(value, list | tuple):
-        return " ".join(str(above // below) for below, above in pairwise((1, *value)))
+        value = multiples(value)
     return " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

@@ -28,7 +28,7 @@ from ambientd_plugins.training.folder import RunFolder
 from ambientd_plugins.training.interrupts import interrupts
 from ambientd_plugins.training.judging.choice import Choice
 from ambientd_plugins.training.report.page import write_report
-from ambientd_plugins.training.request import MAY_CHANGE, Request, option, same, typed
+from ambientd_plugins.training.request import MAY_CHANGE, Request, completed, option, same, typed
 from ambientd_plugins.training.trainer import CPU, Recipe, Trainer, validation_bits
 
 if TYPE_CHECKING:
@@ -383,15 +383,17 @@ class Run:
         asked = self.folder.asked()
         if asked is None:
             return
-        defaults = {f.name: f.default for f in dataclasses.fields(Request)}
-        before = json.loads(json.dumps(defaults, default=str)) | asked
+        before = completed(asked)
         changed = [k for k, v in self._asked.items() if not same(k, before.get(k), v) and k not in MAY_CHANGE]
         if changed:
             detail = ", ".join(
                 f"{option(k)} was {typed(k, before.get(k))}, now {typed(k, self._asked[k])}" for k in changed
             )
             where = self.folder.path
-            raise TrainingError(f"{where} holds a training with other settings ({detail})", "Use another --exp")
+            raise TrainingError(
+                f"{where} holds a training with other settings ({detail})",
+                "Leave out what differs to go on with it, or use another --exp",
+            )
 
     def _refuse_other_music(self, before: list[Marks]) -> None:
         """Of an album that has changed the gain and the held-out part are others, and streams stand elsewhere."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +28,9 @@ ABOVE_0 = click.FloatRange(0, min_open=True)
 @click.option("--dataset", type=PATH, help="A chunk folder, or any folder of audio.")
 @click.option("--albums", cls=Several, type=PATH, metavar="FOLDER...",
               help="Several such folders: makes a common base to fine-tune.")  # fmt: skip
-@click.option("--exp", required=True, metavar="NAME", help="Name of the run; the same name resumes it.")
+@click.option(
+    "--exp", required=True, metavar="NAME", help="Name of the run; the same name goes on with it, as it was asked for."
+)
 @click.option("--base", metavar="ID", help="Fine-tune this model (or .safetensors), and join its family.")
 @click.option("--frame_sizes", cls=Several, type=click.IntRange(2, 4096), default=(16, 4), show_default="16 4",
               metavar="N N...", help="In multiples of the size below: 16 4 means frames of 16 and 64.")  # fmt: skip
@@ -41,7 +44,7 @@ ABOVE_0 = click.FloatRange(0, min_open=True)
               help="SampleRNN as published, without the forecast that holds tones.")  # fmt: skip
 @click.option("--sample_rate", type=click.IntRange(1000, 384_000), default=16_000, show_default=True,
               help="Hz; every model of a mashup shares it.")  # fmt: skip
-@click.option("--batch", type=POSITIVE, default=16, show_default=True, help="Streams walked side by side.")
+@click.option("--batch", type=POSITIVE, help="Streams walked side by side.  [default: 16, on a GPU 128]")
 @click.option("--sequence", type=POSITIVE, default=1024, show_default=True, help="Samples between two updates.")
 @click.option("--lr", type=ABOVE_0, help="Learning rate.  [default: 0.006, less above dim 192 and with --base]")
 @click.option("--minutes", type=ABOVE_0, help="Train for so long.  [default: 30, or 10 with --base]")
@@ -92,9 +95,11 @@ def train(
     source_of = click.get_current_context().get_parameter_source
     given = {name for name in settings if source_of(name) is not click.core.ParameterSource.DEFAULT}
     folder = folder_for(runs, exp)
-    request, base = ask(settings, given, processes(), RunFolder(folder).asked())
     place = device_named(device)
     with team(place) as members, only_one(folder, members.leads):
+        # The run folder is the first process's alone.
+        before = json.loads(members.from_leader(json.dumps(RunFolder(folder).asked()).encode()))
+        request, base = ask(settings, given, processes(), before, place.type)
         if install and members.leads:
             library_place(folder, exp, replace)
         finished = _train(_prepared(folder, request, base, members, place), members)
@@ -124,6 +129,8 @@ def _train(run: Run, members: Team) -> bool:
             return True
         if run.trainer.step:
             click.echo(f"resuming {run.folder.path} at step {run.trainer.step}")
+            if run.trainer.progress >= 1:
+                click.echo("it has trained all that it was asked to; more --minutes (or --steps) make it go on")
         _with_progress(run)
     except KeyboardInterrupt:
         if members.leads:

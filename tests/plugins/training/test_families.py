@@ -1,5 +1,7 @@
 """A base over several albums, and the models fine-tuned from it."""
 
+import dataclasses
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -101,16 +103,49 @@ def test_a_fine_tuning_goes_on_without_its_base(three, tmp_path):
         train(tmp_path / "another", **words)
 
 
-def test_the_same_folders_in_other_words_are_no_other_settings(three, tmp_path, monkeypatch):
+def test_the_same_folders_in_other_words_or_elsewhere_are_the_same_music(three, tmp_path, monkeypatch):
     settings = {"validations": 1, "steps": 2}
     train(tmp_path / "one", dataset=three[0], **settings)
     train(tmp_path / "several", albums=tuple(three[:2]), **settings)
     monkeypatch.chdir(tmp_path)
     train(tmp_path / "one", dataset=Path("loud"), **settings)
     train(tmp_path / "several", albums=(Path("loud"), Path("./quiet/")), **settings)
-    said = r"other settings \(dataset was loud, now quiet, frame_sizes was 4 2, now 4 4"
-    with pytest.raises(TrainingError, match=said):
-        train(tmp_path / "one", dataset=Path("quiet"), frame_sizes=(4, 4), **settings)
+    three[0].rename(tmp_path / "moved")
+    train(tmp_path / "one", dataset=Path("moved"), **settings)
+    with pytest.raises(TrainingError, match=r"not what it learnt from \(.*a is another recording"):
+        train(tmp_path / "one", dataset=Path("quiet"), **settings)
+    with pytest.raises(TrainingError, match=r"it was of so many albums: 2, and is of 1"):
+        train(tmp_path / "several", dataset=Path("moved"), **settings)
+    with pytest.raises(TrainingError, match=r"frame_sizes was 4 2, now 4 4\). Leave out what differs"):
+        train(tmp_path / "one", dataset=Path("moved"), frame_sizes=(4, 4), **settings)
+
+
+def test_a_run_goes_on_as_it_was_asked_for(three, monkeypatch):
+    monkeypatch.chdir(three[0].parent)
+    typed = {"dataset": Path("loud"), "dim": 24, "frame_sizes": (4, 4), "lr": 0.004, "minutes": 120, "plain": True}
+    before, _ = ask(SETTINGS | typed, typed.keys(), 2)
+    kept = json.loads(json.dumps(dataclasses.asdict(before)))
+    monkeypatch.chdir("/")
+    assert ask(SETTINGS, (), 2, kept) == (before, None)
+    assert ask(SETTINGS, (), 4, kept) == (before, None)  # dealt out to more processes
+    longer, _ = ask(SETTINGS | {"steps": 9, "dim": 32}, {"steps", "dim"}, 2, kept)
+    assert longer == dataclasses.replace(before, steps=9, minutes=None, dim=32)
+    several, _ = ask(SETTINGS | {"albums": tuple(three)}, {"albums"}, 2, kept)
+    assert several == dataclasses.replace(before, dataset="", albums=tuple(map(str, three)))
+
+
+def test_a_fine_tuning_goes_on_as_it_was_asked_for(three, tmp_path):
+    train(tmp_path / "base", albums=tuple(three))
+    typed = {"dataset": three[1], "base": str(tmp_path / "base" / "checkpoints" / "best.safetensors")}
+    before, _ = ask(SETTINGS | typed, typed.keys())
+    (tmp_path / "base").rename(tmp_path / "elsewhere")
+    assert ask(SETTINGS, (), 1, json.loads(json.dumps(dataclasses.asdict(before)))) == (before, None)
+
+
+def test_a_gpu_is_given_a_batch_of_its_own(three):
+    typed = {"dataset": three[0], "batch": None}
+    requests = [ask(SETTINGS | typed, {"dataset"}, 2, None, device)[0] for device in ("cpu", "cuda")]
+    assert [request.batch for request in requests] == [32, 256]
 
 
 def test_what_contradicts_the_base_is_named_with_it(three, tmp_path):

@@ -72,9 +72,20 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(album, tmp_path):
     assert running.wait(60) == 130
     assert "goes on from step" in running.stderr.read()
     assert state.exists()
-    again = ambientd(*words[:-4], "--steps", "1", "--validations", "1", cwd=tmp_path)
+    again = ambientd("train", "--exp", "tones", "--steps", "1", cwd=tmp_path)
     assert "resuming" in again.stdout, again.stderr
+    assert "it has trained all that it was asked to" in again.stdout
     assert again.returncode == 0, again.stderr
+
+
+def test_ctrl_c_while_it_prepares_is_no_failure(tmp_path):
+    os.mkfifo(tmp_path / "slow.wav")  # never ends to be opened
+    command = [sys.executable, "-m", "ambientd", "train", "--exp", "tones", "--dataset", "slow.wav", *TINY]
+    running = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert running.stdout.readline().startswith("preparing tones")
+    running.send_signal(signal.SIGINT)
+    assert (running.stderr.read(), running.wait(60)) == ("ambientd: interrupted\n", 130)
+    assert not (tmp_path / "runs" / "tones" / "state.pt").exists()
 
 
 def test_a_run_that_is_under_way_is_left_alone(album, tmp_path):
