@@ -66,6 +66,10 @@ class Surface:
                 actions += self._strip(index, channel).hear(message, now, positions)
         return actions
 
+    def show_again(self) -> None:
+        """At the next `show`, everything."""
+        self._shown.clear()
+
     def show(self, now: float, positions: Positions) -> list[Message]:
         """What lights and motors are to be sent, but for controls that are being moved."""
         messages: list[Message] = []

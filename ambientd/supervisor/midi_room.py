@@ -58,6 +58,7 @@ class MidiRoom:
         self._learned = ""
         self._server: bool | None = None
         self._outputs: list[str] = []
+        self._lit: set[str] = set()
         self._handled = self._rejected = 0
         self._last_fault = ""
         self._stale, self._show_at, self._check_at = True, 0.0, 0.0
@@ -157,7 +158,7 @@ class MidiRoom:
         if self._registered is self._process.child:
             return
         self._surfaces.clear()
-        self._outputs = []
+        self._outputs, self._lit = [], set()
         if self._registered:
             with contextlib.suppress(KeyError, ValueError):
                 self._selector.unregister(self._registered)
@@ -192,6 +193,13 @@ class MidiRoom:
 
     def _ports_changed(self, event: Message) -> None:
         self._outputs = event["outputs"]
+        lit = set(event["lit"])
+        if lit - self._lit:
+            # An output may come later than its input, and what was sent meanwhile went nowhere.
+            for surface in self._surfaces.values():
+                surface.show_again()
+            self._stale = True
+        self._lit = lit
         for name in set(self._surfaces) - set(event["open"]):
             del self._surfaces[name]
             self._say(f"midi: {name} is gone; it is waited for")
