@@ -68,11 +68,19 @@ class Ports:
         finder = self._finder_in if direction == "in" else self._finder_out
         return [name for name in finder.get_ports() if not _is_ours(name)]
 
-    def hear(self) -> Iterator[tuple[str, list[int]]]:
-        """What has arrived: (port's name, the message's bytes)."""
+    def hear(self) -> Iterator[tuple[str, float, list[int]]]:
+        """What has arrived: (port's name, how long before the latest of the port, in seconds, the message's bytes).
+
+        Messages may have waited together, and those of a clock are worth nothing without their distances.
+        """
         for (name, _), port in self.inputs.items():
+            waited = []
             while heard := port.get_message():
-                yield name, heard[0]
+                waited.append(heard)
+            age = sum(since for _, since in waited[1:])
+            for number, (data, since) in enumerate(waited):
+                age -= since if number else 0.0
+                yield name, age, data
 
     def send(self, pattern: str, messages: Iterable[list[int]]) -> None:
         """To every open output that fits the pattern."""

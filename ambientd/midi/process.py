@@ -6,7 +6,8 @@ down, first {"api": "auto"}, then
     {"cmd": "send", "port": "MIDI Mix", "messages": [[176, 19, 64]]}
 up
     {"event": "started", "server": true}                    with false: no MIDI server here, it is waited for
-    {"event": "ports", "inputs": [...], "outputs": [...], "open": [...]}
+    {"event": "ports", "inputs": [...], "outputs": [...], "open": [...], "lit": [...]}
+                                                            there, and of these the inputs and outputs that are open
     {"event": "heard", "port": "MIDI Mix", "at": 12.34, "data": [176, 19, 64]}     at: seconds, monotonic
     {"event": "alive", "count": 7}                          the server passes messages on
 """
@@ -51,8 +52,8 @@ class Process:
 
     def _turn(self, now: float) -> None:
         assert self._ports
-        for name, data in self._ports.hear():
-            self._link.send({"event": "heard", "port": name, "at": now, "data": data})
+        for name, age, data in self._ports.hear():
+            self._link.send({"event": "heard", "port": name, "at": now - age, "data": data})
         if now >= self._look_at:
             self._look_at = now + LOOK_SECONDS
             if self._ports.look(now):
@@ -85,7 +86,8 @@ class Process:
     def _tell_ports(self) -> None:
         assert self._ports
         names = {"inputs": self._ports.names("in"), "outputs": self._ports.names("out")}
-        self._link.send({"event": "ports", **names, "open": [name for name, _ in self._ports.inputs]})
+        opened = {"open": [name for name, _ in self._ports.inputs], "lit": [name for name, _ in self._ports.outputs]}
+        self._link.send({"event": "ports", **names, **opened})
 
     def _alive(self, now: float, count: int) -> None:
         if now >= self._alive_at:

@@ -77,9 +77,9 @@ class PrivateJack:
 class Peer:
     """A controller process. `said` has what it was sent."""
 
-    def __init__(self, name: str, env: dict[str, str]) -> None:
+    def __init__(self, name: str, env: dict[str, str], gap: float) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, str(CONTROLLER), name], env=env, text=True, bufsize=1,
+            [sys.executable, str(CONTROLLER), name, str(gap)], env=env, text=True, bufsize=1,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         self._said: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -135,12 +135,12 @@ def jack(tmp_path: Path) -> Iterator[PrivateJack]:
 
 
 @pytest.fixture
-def plug_in(jack: PrivateJack) -> Iterator[Callable[[str], Peer]]:
-    """plug_in(name): a controller of that name."""
+def plug_in(jack: PrivateJack) -> Iterator[Callable[..., Peer]]:
+    """plug_in(name, gap): a controller of that name. gap: seconds between its two ports."""
     peers: list[Peer] = []
 
-    def make(name: str) -> Peer:
-        peers.append(Peer(name, jack.env))
+    def make(name: str, gap: float = 0.0) -> Peer:
+        peers.append(Peer(name, jack.env, gap))
         return peers[-1]
 
     yield make

@@ -1,4 +1,6 @@
-"""A controller for the tests, as a process of its own: `python controller.py NAME`, a JACK client with a port each way.
+"""A controller for the tests, as a process of its own: `python controller.py NAME GAP`.
+
+A JACK client with a port each way; GAP: seconds between the two, when it is plugged in.
 
 Commands, JSON lines in: [176, 19, 64] is sent; "unplug" and "plug". Lines out: "ready", and every message it is sent.
 """
@@ -9,6 +11,7 @@ import json
 import os
 import select
 import sys
+import time
 
 import rtmidi
 
@@ -18,13 +21,14 @@ POLL_SECONDS = 0.005
 class Device:
     """Polled: a callback would wait for Python's lock while `delete` holds it and waits for the callback's thread."""
 
-    def __init__(self, name: str) -> None:
-        self._name = name
+    def __init__(self, name: str, gap: float) -> None:
+        self._name, self._gap = name, gap
         self.plug()
 
     def plug(self) -> None:
         self._out = rtmidi.MidiOut(rtmidi.API_UNIX_JACK, name=self._name)
         self._out.open_virtual_port("midi")
+        time.sleep(self._gap)
         self._in = rtmidi.MidiIn(rtmidi.API_UNIX_JACK, name=self._name)
         self._in.open_virtual_port("midi")
         self.there = True
@@ -49,7 +53,7 @@ def say(what: object) -> None:
 
 
 def main() -> None:
-    device, pending = Device(sys.argv[1]), b""
+    device, pending = Device(sys.argv[1], float(sys.argv[2])), b""
     say("ready")
     while True:
         for message in device.heard():
