@@ -307,6 +307,9 @@ class Generator:
                 self._loaded.put((order, self._make(order)))
             except AmbientdError as error:
                 self._loaded.put((order, error.with_traceback(None)))  # its frames hold what was loaded
+            except Exception as error:  # without this thread nothing would ever be loaded again
+                reason = f"{type(error).__name__}: {error}"
+                self._loaded.put((order, CheckpointError(f"{order.id!r} cannot be loaded ({reason})", "Try again")))
             del order  # it may hold a voice, which would stay until the next order comes
 
     def _order(self, config: SlotConfig, now: bool = False, ticket: int | None = None) -> Order:

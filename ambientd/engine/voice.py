@@ -24,6 +24,7 @@ from ambientd.engine.kernels.packing import PackedForecast, PackedNetwork
 from ambientd.engine.kernels.selftest import choose
 from ambientd.engine.kernels.streams import noise_key, splitmix64, stream_key
 from ambientd.engine.network import Network
+from ambientd.errors import CheckpointError
 from ambientd.samplernn.checkpoint import Checkpoint, load
 from ambientd.samplernn.forecast import LEAST_FAST
 from ambientd.samplernn.quantize import decode_table, network_scale, silence
@@ -296,15 +297,25 @@ class VoiceLoader:
 
         check: called with those that no voice has yet.
         """
+        source = _source(path)
         checkpoint = replace(load(path), levelled=self._levelled)
-        found = path.stat()
-        source = str(path.resolve()), found.st_mtime_ns, found.st_size
+        if source is None or _source(path) != source:
+            raise CheckpointError(f"{path} was replaced while it was read", "Load it again")
         packed = self._shared.get(source)
         if packed is None:
             packed = pack(checkpoint, self._format)
             check(checkpoint, packed)
             self._shared[source] = packed
         return checkpoint, packed, source
+
+
+def _source(path: Path) -> Source | None:
+    """Which file this is now; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return str(path.resolve()), found.st_mtime_ns, found.st_size
 
 
 def choose_prime(primes: Tokens, seed: int, context: int) -> Tokens:

@@ -237,7 +237,7 @@ def load(path: Path) -> Checkpoint:
     _check_extras(path, card.architecture, entries)
     try:
         arrays = load_file(path)
-    except SafetensorError as error:
+    except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path} is truncated or damaged ({error})", "Fetch the file again") from None
     prime = arrays["prime"]
     tensors = {name: arrays[name].astype(np.float32) for name in wanted}

@@ -7,12 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from ambientd.engine import voice
 from ambientd.engine.admission import admit, check_memory, verify
 from ambientd.engine.kernels.plan import WINDOW
 from ambientd.engine.recent import Recent, requantised
 from ambientd.engine.voice import MAX_PRIME, VoiceLoader, pack
 from ambientd.errors import CheckpointError
-from ambientd.samplernn.checkpoint import Forecast, save
+from ambientd.samplernn.checkpoint import Forecast, load, save
 from ambientd.samplernn.quantize import decode
 from ambientd.samplernn.sums import sum_of
 from ambientd.types import BLOCK
@@ -52,6 +53,26 @@ def test_a_model_that_is_not_the_one_published_is_refused(tmp_path, make_checkpo
     save(path, checkpoint.card, dict(make_checkpoint(seed=2).tensors), checkpoint.prime)
     with pytest.raises(CheckpointError, match=r"a\.safetensors is not the file that was published"):
         admit(VoiceLoader(), path, 1, 0, None)
+
+
+def test_a_model_that_is_replaced_while_it_is_read_is_refused(tmp_path, make_checkpoint, monkeypatch):
+    checkpoint, path, loader = make_checkpoint(), tmp_path / "a.safetensors", VoiceLoader()
+    save(path, checkpoint.card, checkpoint.tensors, checkpoint.prime)
+
+    def read_and_replaced(path):
+        found = load(path)
+        save(path, checkpoint.card, checkpoint.tensors, checkpoint.prime)
+        return found
+
+    with monkeypatch.context() as patched:
+        patched.setattr(voice, "load", read_and_replaced)
+        with pytest.raises(CheckpointError, match="was replaced while it was read"):
+            loader.read(path)
+        patched.setattr(voice, "load", lambda path: path.unlink() or checkpoint)
+        with pytest.raises(CheckpointError, match="was replaced while it was read"):
+            loader.read(path)
+    with pytest.raises(CheckpointError, match="does not exist"):
+        loader.read(path)
 
 
 def test_what_was_refused_once_is_refused_again(tmp_path, make_checkpoint):

@@ -189,6 +189,11 @@ def test_what_must_not_come_in_is_refused_and_the_music_goes_on(rigged, model_fi
         rig.wait_for(event="failed", slot=1, ticket=ticket, exit_code=4)
     reasons = [event["what"] for event in rig.events if event["event"] == "failed"]
     assert ["damaged" in reasons[0], "22050 Hz" in reasons[1], "no number" in reasons[2]] == [True] * 3
+    # An error that nobody foresaw is an answer too, and the next order is heard.
+    rig.child.send({"cmd": "load", "slot": 1, "id": "odd", "path": "\0", "seed": 1, "ticket": 4})
+    rig.wait_for(event="failed", slot=1, ticket=4, exit_code=4)
+    rig.child.send({"cmd": "load", "slot": 1, "id": "good", "path": str(model_files[1]), "seed": 1, "ticket": 5})
+    rig.wait_for(event="loaded", slot=1, ticket=5)
     assert min(level(rig.read(2 * RING))) > 1e-3
 
 
