@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ambientd.engine.generator_config import MashupState
@@ -76,6 +77,6 @@ def generator_said(daemon: Daemon, event: Message) -> None:
 def generator_lost(daemon: Daemon, returncode: int | None) -> None:
     """It has ended, or had to be; what it said last is still to be read."""
     for event in daemon.generator.events():
-        generator_said(daemon, event)
+        daemon.guard("generator", partial(generator_said, daemon, event))
     daemon.gpu.lost()
     daemon.mashups.generator_lost(returncode, daemon.shared.generator)

@@ -12,6 +12,8 @@ from ambientd.ipc.child import Child, Message
 FIRST_BACK_OFF, MOST_BACK_OFF = 0.25, 2.0
 HEALTHY_SECONDS = 5.0
 """A child that lived this long did not fail at its start: the next restart is quick again."""
+STALL_SECONDS = 0.5
+"""Between two looks: the whole machine stood still, and no child is to blame for it."""
 
 
 class ProcessState(Enum):
@@ -53,7 +55,7 @@ class Supervised:
         self.restarts = 0
         self.faults: deque[str] = deque(maxlen=5)
         self._back_off = FIRST_BACK_OFF
-        self._born = self._moved = self._due = 0.0
+        self._born = self._moved = self._due = self._looked = 0.0
         self._last = 0.0
 
     @property
@@ -61,10 +63,10 @@ class Supervised:
         return self.child.pid if self.child else None
 
     def start(self) -> None:
-        """Make the process; also the way to get a fresh one at once."""
+        """Make the process; also the way to get a fresh one at once. Raises OSError where none can be made."""
         self.stop()
         self.child = self._start()
-        self._born = time.monotonic()
+        self._born = self._looked = time.monotonic()
         self._become(ProcessState.STARTING)
 
     def ready(self) -> None:
@@ -86,9 +88,13 @@ class Supervised:
         """Call often: notices a death or a hang, and restarts when it is due."""
         now = time.monotonic()
         if self.state is ProcessState.WAITING and now >= self._due:
-            self.start()
+            self._start_again(now)
         if self.child is None:
             return
+        if now - self._looked > STALL_SECONDS:
+            self._born += now - self._looked
+            self._moved += now - self._looked
+        self._looked = now
         fault = self._fault(now)
         if fault:
             self._fail(fault, now)
@@ -106,12 +112,21 @@ class Supervised:
             self._last, self._moved = progress, now
         return f"made no progress for {self._patience:g} s" if now - self._moved > self._patience else ""
 
+    def _start_again(self, now: float) -> None:
+        try:
+            self.start()
+        except OSError as error:  # no memory for another process, perhaps
+            self._wait(f"could not be started ({error.strerror or error})", now)
+
     def _fail(self, fault: str, now: float) -> None:
-        self.faults.append(fault)
         self._lost(self.child.returncode if self.child else None)
-        self._report(f"{self.role} {fault}; starting it again in {self._back_off:g} s")
         self.stop()
         self.restarts += 1
+        self._wait(fault, now)
+
+    def _wait(self, fault: str, now: float) -> None:
+        self.faults.append(fault)
+        self._report(f"{self.role} {fault}; starting it again in {self._back_off:g} s")
         self._due = now + self._back_off
         self._back_off = min(2 * self._back_off, MOST_BACK_OFF)
         self._become(ProcessState.WAITING, fault)
