@@ -51,6 +51,7 @@ from ambientd.supervisor.live_slots import LiveSlots, Tell
 from ambientd.supervisor.mashup_desk import MashupDesk, check_mashup
 from ambientd.supervisor.midi_room import MidiRoom
 from ambientd.supervisor.osc_room import OscRoom
+from ambientd.supervisor.ready import what_is_ready
 from ambientd.supervisor.shared_state import SharedState
 from ambientd.supervisor.sink_threads import SinkThread
 from ambientd.supervisor.status_socket import StatusSocket
@@ -144,8 +145,8 @@ class Daemon:
         return 0
 
     def _turn(self) -> None:
-        for key, _ in self._selector.select(min(TICK_SECONDS, self.osc_room.patience())):
-            self.guard("daemon", key.data)
+        for answer in what_is_ready(self._selector, min(TICK_SECONDS, self.osc_room.patience())):
+            self.guard("daemon", answer)
         self.guard("osc", self.osc_room.turn)
         for event in self.player.events():
             self.guard("player", partial(player_said, self, event))
@@ -155,8 +156,8 @@ class Daemon:
         self._manager.delivered(self.shared.player[PlayerStatus.FRAMES])
         if self.output:  # there is something to be remembered once it is heard
             self.guard("state", self.keeper.turn)
-        self.player.watch()
-        self.generator.watch()
+        self.guard("player", self.player.watch)
+        self.guard("generator", self.generator.watch)
         if self.reloader:
             self.guard("plugins", self.reloader.turn)
         self.guard("presets", self.presets.turn)
@@ -180,7 +181,8 @@ class Daemon:
     @property
     def roles(self) -> tuple[Supervised, ...]:
         """The children that there are."""
-        return (self.generator, self.player, *([self.midi.supervised] if self.midi.running else []))
+        midi = self.midi.supervised
+        return (self.generator, self.player, *([midi] if midi.state is not ProcessState.STOPPED else []))
 
     # What `ambientd reload` may change; see lifecycle.reconfigure.
 
