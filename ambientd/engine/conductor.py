@@ -115,7 +115,8 @@ class Conductor:
         return equal_gain(request.slots, request.mix), request.slots
 
     def close(self) -> None:
-        """Let the thread end. One that hangs in C is left behind."""
+        """Let the thread end, and tell no more. One that hangs in C is left behind."""
+        self._report = lambda state, reason: None
         self._queue.put(None)
         if self._asked_at is not None:
             interrupt(self._thread)

@@ -40,8 +40,7 @@ class MashupRecord:
         before = self.states.get(name)
         self.states[name] = live
         if live.state is MashupState.PLAYING:
-            if name == self.selected:
-                self.conducting = name
+            self.conducting = name
             others = {n: s for n, s in self.states.items() if n != name and s.state is MashupState.PLAYING}
             for other in others:
                 del self.states[other]

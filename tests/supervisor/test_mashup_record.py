@@ -54,6 +54,14 @@ def test_one_that_does_not_start_leaves_the_one_that_plays(record):
     assert (record.selected, record.wanted) == ("mine", "other")
 
 
+def test_what_played_before_the_next_was_asked_for_is_known_to_play(record):
+    record.select("first")
+    record.select("second")
+    record.heard("first", PLAYING)
+    record.heard("second", LiveState(MashupState.NOT_STARTED, "why"))
+    assert (record.selected, record.conducting) == ("first", "first")
+
+
 def test_only_one_plays_and_a_recovery_is_said(record):
     assert record.heard("mine", LiveState(MashupState.RAISES, "why")) == "mashup mine: raises, why"
     assert record.heard("mine", PLAYING) == "mashup mine plays again"
