@@ -69,8 +69,9 @@ class StatusSocket:
         for peer in list(self._asking):
             self._let_go(peer)
         self._selector.close()
-        self._socket.close()
+        # In this order: once it is closed, another daemon may have made its own there.
         self.path.unlink(missing_ok=True)
+        self._socket.close()
 
     def _accept(self) -> None:
         try:
