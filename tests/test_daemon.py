@@ -178,7 +178,7 @@ def test_what_was_played_can_be_rendered_again(run, home):
     assert rate == RATE
     # The recording was resampled and faded in for 2 s; what comes later in one has to be found in the other.
     piece = soxr.resample(again[4 * RATE : 9 * RATE // 2, 0], RATE, 48_000)
-    found = np.correlate(heard[: 10 * 48_000 : 6], piece[::6])
+    found = np.correlate(heard[::6], piece[::6])
     assert found.max() > 10 * np.abs(found).mean()
 
 

@@ -43,7 +43,10 @@ def test_every_listener_is_on_loopback_by_default(run: Callable[..., Running]) -
 def test_no_text_from_the_network_is_a_path_a_command_or_a_url(run: Callable[..., Running], tmp_path: Path) -> None:
     """Every address that takes a text, and every kind of text; then all is as it was, and nothing new is anywhere."""
     daemon = run('slots=[{model="calm"}]')
-    before = daemon.until(lambda status: status["slots"][0]["state"] == "playing")
+    daemon.until(lambda status: status["slots"][0]["state"] == "playing")
+    # Everything that it writes by itself has been begun.
+    before = daemon.until(lambda _: all(any(tmp_path.rglob(name)) for name in ("state.json", "*.part", "0*.jsonl")))
+    daemon.until(lambda _: not any(tmp_path.rglob("*.new")))
     files = {path for path in tmp_path.rglob("*") if "cache" not in path.parts}
     texts = (
         str(tmp_path / "data" / "ambientd" / "models" / "loud.safetensors"),

@@ -76,8 +76,9 @@ def _numbered(number: int) -> State:
 
 def _write_for_ever(path: Path, number: int, begin: Connection) -> None:
     """The writer, in a process of its own."""
-    file = StateFile(path)
-    begin.send(True)
+    file, first = StateFile(path), number + 1
     while True:
         number += 1
         file.save(_numbered(number))
+        if number == first:
+            begin.send(True)  # whatever the disk: something has been written

@@ -236,20 +236,29 @@ def test_a_device_that_is_not_there_is_waited_for_on_the_clock(studio):
 
 
 def test_no_frame_is_lost_on_the_way_to_a_device(studio, pulse, tmp_path):
+    for attempt in range(3):
+        heard, late = heard_on_a_device(studio, pulse, tmp_path / f"{attempt}.raw")
+        if not late:  # else the machine kept everybody waiting, which is no loss of ours
+            break
+    assert not late
+    assert len(heard) > 3 * 48000
+    assert_uninterrupted(heard)
+
+
+def heard_on_a_device(studio, pulse, path):
+    """(what was heard after the first fade [n, 2], blocks and buffers that came late)."""
     room = studio(48000, device=pulse.device, latency=0.25)
     room.generate()
     until(lambda: room.ring.free < 1000)
-    recording = pulse.record(tmp_path / "monitor.raw")
+    recording = pulse.record(path)
     room.spawn(pulse.env)
     assert room.event("started")["output"] == pulse.device
     room.until_played(5 * 48000)
     recording.terminate()
     recording.wait()
-    audio = np.fromfile(tmp_path / "monitor.raw", np.float32)
+    late = room.status[PlayerStatus.LATE] + room.status[PlayerStatus.UNDERFLOWS]
+    room.player.terminate()
+    assert room.player.wait(5)
+    audio = np.fromfile(path, np.float32)
     audio = audio[: len(audio) // 2 * 2].reshape(-1, 2)
-    first = np.flatnonzero(audio[:, 0])[0]
-    heard = audio[first + 12000 :]  # after the first fade
-    assert len(heard) > 3 * 48000
-    assert_uninterrupted(heard)
-    assert room.status[PlayerStatus.LATE] == 0
-    assert room.status[PlayerStatus.UNDERFLOWS] == 0
+    return audio[np.flatnonzero(audio[:, 0])[0] + 12000 :], late

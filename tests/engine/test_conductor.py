@@ -133,12 +133,12 @@ def test_when_the_voices_change_meanwhile_each_plays_on_its_own(slots, make_chec
 
 
 def test_late_answers_count_and_are_news_when_they_are_many(slots):
-    stage = Stage(slots, dict.fromkeys((1, 2, 4, 5, 6), lambda mix: time.sleep(0.02)), rate=16_000)
+    stage = Stage(slots, dict.fromkeys((1, 2, 4, 5, 6), lambda mix: time.sleep(0.12)), rate=2560)
     assert [stage.block(n) for n in (1, 2, 3)] == pytest.approx([0.01, 0.02, 0.03])
     assert stage.reports == []
     assert [stage.block(n) for n in (4, 5, 6)] == pytest.approx([0.04, 0.05, 0.06])
     assert stage.states == ["late"]
-    assert "a block lasts 16 ms" in stage.reports[0][1]
+    assert "a block lasts 100 ms" in stage.reports[0][1]
 
 
 @pytest.fixture

@@ -49,6 +49,7 @@ def handles(status):
 def test_stopped_children_end_with_a_killed_supervisor(run):
     daemon = run('slots=[{model="calm"}]', 'midi.controllers=["generic"]')
     status = daemon.until(lambda s: makes_new_sound(s) and len(s["processes"]) == 4)
+    daemon.until(lambda s: process(s, "midi")["state"] == "running")
     children = handles(status)
     assert set(children) == {"generator", "player", "midi"}
     for pidfd in children.values():
