@@ -37,6 +37,7 @@ ROOMS: tuple[tuple[str, ...], ...] = (
         "ambientd.supervisor.shared_state",
         "ambientd.supervisor.sink_threads",
         "ambientd.supervisor.slots",
+        "ambientd.supervisor.ready",
         "ambientd.supervisor.status_socket",
         "ambientd.status_words",
         "ambientd.supervisor.supervised",
