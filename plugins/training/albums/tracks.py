@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from ambientd.plugin import Floats
 
 
+CONVERTED = {".m4a", ".m4b", ".mp4", ".aac", ".webm", ".mka", ".mkv", ".wma", ".wv", ".ape", ".tta", ".ac3"}
+"""What soundfile does not read, and `ambientd album fetch` makes FLAC of."""
+
+
 @dataclass(frozen=True)
 class Track:
     """One piece of continuous sound. audio: float32 [samples], mono, at the rate it was asked for."""
@@ -29,14 +34,14 @@ class Track:
 
 
 def audio_files(paths: Iterable[Path]) -> list[Path]:
-    """Every file below `paths` that soundfile may read, in name order; a missing path is an error.
+    """Every file of sound below `paths`, in name order, CONVERTED ones too; a missing path is an error.
 
     What lies under a hidden name is somebody's unfinished work, and left alone.
     """
     import soundfile
 
-    suffixes = {f".{name.lower()}" for name in soundfile.available_formats()} | {".ogg", ".opus", ".oga", ".aif"}
-    found = [file for path in paths for file in files_below(path, suffixes)]
+    read = {f".{name.lower()}" for name in soundfile.available_formats()} | {".ogg", ".opus", ".oga", ".aif"}
+    found = [file for path in paths for file in files_below(path, read | CONVERTED)]
     if not found:
         raise AlbumError(f"no audio in {', '.join(map(str, paths))}", "WAV, FLAC, Ogg, Opus, MP3 and AIFF are read")
     return found
@@ -95,7 +100,9 @@ def _mono(file: Any, finite: Finite, clipped: Clipping) -> Iterator[Floats]:
 
 
 def _unreadable(path: Path, error: Exception) -> AlbumError:
-    return AlbumError(f"{path} cannot be read as audio ({error})", "Convert it to WAV or FLAC")
+    fetch = f"Run `ambientd album fetch {shlex.quote(str(path.parent))} --out FOLDER`, and take FOLDER"
+    remedy = fetch if path.suffix.lower() in CONVERTED else "Convert it to WAV or FLAC"
+    return AlbumError(f"{path} cannot be read as audio ({error})", remedy)
 
 
 def sha256_of(path: Path) -> str:
