@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import tomllib
-from importlib.metadata import entry_points, version
+from collections.abc import Iterator
+from importlib.metadata import entry_points, requires, version
 from importlib.resources import files
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 import ambientd
 
@@ -57,5 +59,12 @@ def test_the_pins_cover_what_is_asked_for() -> None:
         if "==" in line
     }
     wanted = PROJECT["project"]["dependencies"] + PROJECT["project"]["optional-dependencies"]["dev"]
-    names = {text.split(">")[0].split("=")[0].split("<")[0].strip().lower() for text in wanted}
-    assert names <= pinned
+    assert {name for text in wanted for name in with_extras(Requirement(text))} <= pinned
+
+
+def with_extras(wanted: Requirement) -> Iterator[str]:
+    yield wanted.name
+    for text in requires(wanted.name) or () if wanted.extras else ():
+        needed = Requirement(text)
+        if needed.marker and any(needed.marker.evaluate({"extra": extra}) for extra in wanted.extras):
+            yield needed.name

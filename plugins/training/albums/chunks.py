@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import click
+
 from ambientd.samplernn.checkpoint import Album
 from ambientd_plugins.training.albums.album_file import read_metadata
-from ambientd_plugins.training.albums.tracks import Track, audio_files, read_track
+from ambientd_plugins.training.albums.tracks import CONVERTED, Track, audio_files, read_track
 from ambientd_plugins.training.errors import AlbumError
 
 MANIFEST, REPORT, PICTURE = "manifest.json", "report.json", "report.png"
@@ -73,7 +75,19 @@ def _read_files(folder: Path, sample_rate: int) -> list[Track]:
             f"{folder} holds chunks, which overlap, in {', '.join(str(f) for f in inside)}",
             f"Give {inside[0]}" if len(inside) == 1 else "Give one of these folders",
         )
-    return [read_track(file, sample_rate) for file in audio_files([folder])]
+    tracks, strange = [], []
+    for file in audio_files([folder]):
+        try:
+            tracks.append(read_track(file, sample_rate))
+        except AlbumError as error:
+            if file.suffix.lower() not in CONVERTED:
+                raise
+            strange.append(error)
+    if strange and not tracks:
+        raise strange[0]
+    for why in strange:
+        click.echo(f"left out: {why}", err=True)
+    return tracks
 
 
 def _read_chunks(folder: Path, manifest: Path, sample_rate: int) -> list[Track]:

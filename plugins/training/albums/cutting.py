@@ -179,14 +179,19 @@ class _Cutter:
         return report
 
     def _check_enough(self, total: float, kept: float, inputs: Sequence[Path]) -> None:
+        if kept >= self.cut.seconds:
+            return
         where = ", ".join(map(str, inputs))
-        if not self.digests:
-            raise AlbumError(f"no usable audio in {where}: {self.unreadable[0]}")
-        if not self.chunks:
-            raise AlbumError(f"no usable audio in {where}: its {total:.1f} s are silent", "Lower --silence?")
-        if kept < self.cut.seconds:
+        what, advice = f"no usable audio in {where}", []
+        if self.chunks:
             what = f"{where} holds {kept:.1f} s of sound, less than a chunk of {self.cut.seconds:g} s"
-            raise AlbumError(what, "Add music, or lower --seconds")
+            advice = ["Add music, or lower --seconds"]
+        elif self.digests:
+            what, advice = f"no usable audio in {where}: its {total:.1f} s are silent", ["Lower --silence?"]
+        if self.unreadable:
+            others = f", with {len(self.unreadable) - 1} more" if len(self.unreadable) > 1 else ""
+            advice += [f"Left out{others}: {self.unreadable[0]}"]
+        raise AlbumError(what, ". ".join(advice))
 
 
 def _flac(audio: Floats, rate: int) -> bytes:

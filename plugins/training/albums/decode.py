@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ambientd_plugins.training.albums.recording import refuse_broken
-from ambientd_plugins.training.albums.tracks import quiet
+from ambientd_plugins.training.albums.recording import Finite
+from ambientd_plugins.training.albums.tracks import blocks, quiet
 from ambientd_plugins.training.errors import AlbumError
 
-BLOCK = 1 << 16
 SYSTEM_ERROR = 2
 """libsndfile's SFE_SYSTEM: the operating system refused, and the reason is lost."""
 DISK_FULL = "the disk is full, or a limit is reached"
@@ -47,7 +46,7 @@ def to_flac(source: Path, target: Path) -> Sound:
     except soundfile.LibsndfileError as error:
         _through_ffmpeg(source, target, str(error))
     else:
-        with file, quiet():
+        with file:
             _copy(file, target)
     found = soundfile.info(target)
     if not found.frames:
@@ -79,23 +78,27 @@ def _copy(file: Any, target: Path) -> None:
 
     # FLAC holds 24 bits at most; a lossy file's noise drowns everything below 16.
     subtype = "PCM_24" if file.subtype in {"PCM_24", "PCM_32", "FLOAT", "DOUBLE"} else "PCM_16"
-    copied = 0
+    finite = Finite(file.samplerate)
     with _target(target, file, subtype) as out:
-        while copied < file.frames:
-            try:
-                block = file.read(BLOCK, dtype="float64", always_2d=True)
-            except soundfile.LibsndfileError as error:
-                raise AlbumError(f"it is damaged ({error})", AGAIN) from None
-            if not len(block):
-                break
-            refuse_broken(block, file.samplerate, copied)
-            try:
-                out.write(block)
-            except soundfile.LibsndfileError:
-                raise OSError(errno.ENOSPC, DISK_FULL) from None
-            copied += len(block)
-    if copied < 0.99 * file.frames:
-        raise AlbumError(f"it ends after {copied} of {file.frames} samples", AGAIN)
+        try:
+            for block in blocks(file, "float64"):
+                finite.add(block)
+                if not finite.broken:  # libsndfile stops at a NaN
+                    _write(out, block)
+        except soundfile.LibsndfileError as error:
+            raise AlbumError(f"it is damaged ({error})", AGAIN) from None
+    finite.check()
+    if finite.frames < 0.99 * file.frames:
+        raise AlbumError(f"it ends after {finite.frames} of {file.frames} samples", AGAIN)
+
+
+def _write(out: Any, block: Any) -> None:
+    import soundfile
+
+    try:
+        out.write(block)
+    except soundfile.LibsndfileError:
+        raise OSError(errno.ENOSPC, DISK_FULL) from None
 
 
 def _target(path: Path, like: Any, subtype: str) -> Any:

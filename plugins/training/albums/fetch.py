@@ -19,13 +19,13 @@ from pathlib import Path
 from ambientd_plugins.training.albums.album_file import Facts, add_track, read_facts, write_facts
 from ambientd_plugins.training.albums.decode import tags, to_flac
 from ambientd_plugins.training.albums.item import Failed, Item, clean, slug
-from ambientd_plugins.training.albums.tracks import files_below, sha256_of, writing
+from ambientd_plugins.training.albums.tracks import CONVERTED, files_below, sha256_of, writing
 from ambientd_plugins.training.albums.web import Web, licence
 from ambientd_plugins.training.errors import AlbumError
 
 SUFFIXES = {
     *(".wav", ".w64", ".rf64", ".flac", ".aif", ".aiff", ".caf", ".au", ".ogg", ".oga", ".opus", ".mp3"),
-    *(".m4a", ".m4b", ".mp4", ".aac", ".webm", ".mka", ".mkv", ".wma", ".wv", ".ape", ".tta", ".ac3"),
+    *CONVERTED,
 }
 """Taken from a folder; a file that is named itself is always tried."""
 UNFINISHED = ".fetch."

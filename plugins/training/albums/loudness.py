@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
 SILENCE_LUFS = -70.0
 """The absolute gate: nothing is quieter."""
-BLOCK_SECONDS, STEP_SECONDS = 0.4, 0.1
+BLOCK_SECONDS, STEP_SECONDS, STEPS = 0.4, 0.1, 200
+"""STEPS are weighted together: in double precision an hour would be nine times its own size."""
 
 
 def block_powers(audio: Floats, sample_rate: int) -> NDArray[np.float64]:
@@ -20,11 +21,16 @@ def block_powers(audio: Floats, sample_rate: int) -> NDArray[np.float64]:
     from scipy.signal import sosfilt
 
     step, steps = round(STEP_SECONDS * sample_rate), round(BLOCK_SECONDS / STEP_SECONDS)
-    power = np.square(sosfilt(k_weighting(sample_rate), audio.astype(np.float64)))
-    short = power[: len(power) // step * step].reshape(-1, step).mean(axis=1)
-    if len(short) < steps:
+    sections, short = k_weighting(sample_rate), [np.empty(0)]
+    power, state = np.empty(0), np.zeros((len(sections), 2))
+    for start in range(0, len(audio), STEPS * step):
+        weighted, state = sosfilt(sections, audio[start : start + STEPS * step].astype(np.float64), zi=state)
+        power = np.square(weighted)
+        short.append(power[: len(power) // step * step].reshape(-1, step).mean(axis=1))
+    means = np.concatenate(short)
+    if len(means) < steps:
         return np.array([power.mean()]) if len(power) else np.empty(0)
-    return np.convolve(short, np.full(steps, 1 / steps), "valid")
+    return np.convolve(means, np.full(steps, 1 / steps), "valid")
 
 
 def gated_loudness(powers: NDArray[np.float64]) -> float:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ambientd_plugins.training.errors import AlbumError
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000)
 """What recordings are commonly upsampled from."""
 FALL_DB = 35
+FULL_SCALE, RUN = 0.9999, 3
+BLOCK = 1 << 18
+"""Frames that are read and looked at together, so that an hour takes no more memory than a minute."""
 LOUDEST = 2.0**31
 """Of full scale: 32-bit integers kept as floats. What lies beyond was never sound."""
 
@@ -30,32 +34,66 @@ class Source:
     clipped_runs: int
 
 
-def refuse_broken(audio: Floats, sample_rate: int, begun: int = 0) -> None:
-    """AlbumError where samples are NaN, infinite or beyond LOUDEST. audio: [samples, channels], from frame `begun` on.
+class Finite:
+    """Refuses a recording that has samples which are NaN, infinite or beyond LOUDEST, once its blocks have gone by.
 
     One of them spoils every level, gain and spectrum of its album; put to 0 unasked it would be a click that is learnt.
     """
-    # A NaN compares with nothing. The extremes first, for they need no copy of an hour of audio.
-    if audio.min(initial=0) >= -LOUDEST and audio.max(initial=0) <= LOUDEST:
-        return
-    broken = ~(np.abs(audio) <= LOUDEST)
-    first = (begun + int(broken.any(axis=1).argmax())) / sample_rate
-    raise AlbumError(
-        f"{int(broken.sum())} of its samples are not finite, the first at {first:.3f} s",
-        "Export it again, or cut that place out",
-    )
+
+    def __init__(self, sample_rate: int) -> None:
+        self.sample_rate = sample_rate
+        self.frames = self.broken = self.first = 0
+
+    def add(self, block: Floats) -> None:
+        """The next block. block: [samples, channels]."""
+        # A NaN compares with nothing. The extremes first, for they need no copy.
+        if not (block.min(initial=0) >= -LOUDEST and block.max(initial=0) <= LOUDEST):
+            broken = ~(np.abs(block) <= LOUDEST)
+            if not self.broken:
+                self.first = self.frames + int(broken.any(axis=1).argmax())
+            self.broken += int(broken.sum())
+        self.frames += len(block)
+
+    def check(self) -> None:
+        """Raises AlbumError."""
+        if self.broken:
+            raise AlbumError(
+                f"{self.broken} of its samples are not finite, the first at {self.first / self.sample_rate:.3f} s",
+                "Export it again, or cut that place out",
+            )
 
 
-def clipping(audio: Floats) -> tuple[int, int]:
-    """(samples, runs): three samples and more in a row at full scale. audio: [samples, channels]."""
-    samples = runs = 0
-    for channel in audio.T:
-        full = np.concatenate([[False], np.abs(channel) >= 0.9999, [False]])
-        edges = np.flatnonzero(np.diff(full.astype(np.int8)))
-        lengths = edges[1::2] - edges[::2]
-        samples += int(lengths[lengths >= 3].sum())
-        runs += int((lengths >= 3).sum())
-    return samples, runs
+class Clipping:
+    """Counts the samples in runs of three and more at full scale, and the runs; one may go on in the next block."""
+
+    def __init__(self, channels: int) -> None:
+        self.samples = self.runs = 0
+        self._open = [0] * channels
+
+    def add(self, block: Floats) -> None:
+        """The next block. block: [samples, channels]."""
+        for number, channel in enumerate(block.T):
+            full = np.abs(channel) >= FULL_SCALE
+            edges = np.flatnonzero(np.diff(full, prepend=False, append=False))
+            lengths = edges[1::2] - edges[::2]
+            if full[:1].any():  # it goes on, and is counted anew
+                self._count(np.array([self._open[number]]), -1)
+                lengths[0] += self._open[number]
+            self._count(lengths, 1)
+            self._open[number] = int(lengths[-1]) if full[-1:].any() else 0
+
+    def _count(self, lengths: NDArray[np.intp], sign: int) -> None:
+        long = lengths[lengths >= RUN]
+        self.samples += sign * int(long.sum())
+        self.runs += sign * len(long)
+
+
+def clipping(audio: Floats) -> Clipping:
+    """Of what is in memory. audio: [samples, channels]."""
+    found = Clipping(audio.shape[1])
+    for start in range(0, len(audio), BLOCK):
+        found.add(audio[start : start + BLOCK])
+    return found
 
 
 def upsampled_from(audio: Floats, sample_rate: int) -> int | None:

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from ambientd.plugin import Floats
 
-FRAME_SECONDS = 0.02
+FRAME_SECONDS, FRAMES = 0.02, 1000
+"""What is silent or not, and how many of them are measured together."""
 MARGIN_SECONDS = 0.1
 """Of a silence that is cut out, so much stays on either side: an attack must not start in the middle."""
 
@@ -43,12 +44,20 @@ def _silences(
     audio: Floats, sample_rate: int, threshold_db: float, shortest: float
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     frame = max(1, round(FRAME_SECONDS * sample_rate))
-    count = -(-len(audio) // frame)
-    centred = np.zeros(count * frame, np.float32)
-    centred[: len(audio)] = audio - audio.mean(dtype=np.float64) if len(audio) else 0
-    power = np.square(centred).reshape(count, frame).mean(axis=1)
-    silent = np.concatenate([[False], power < 10 ** (threshold_db / 10), [False]])
+    silent = np.concatenate([[False], _powers(audio, frame) < 10 ** (threshold_db / 10), [False]])
     edges = np.flatnonzero(np.diff(silent.astype(np.int8)))
     starts, stops = edges[::2] * frame, np.minimum(edges[1::2] * frame, len(audio))
     long = stops - starts >= max(1, round(shortest * sample_rate))
     return starts[long], stops[long]
+
+
+def _powers(audio: Floats, frame: int) -> Floats:
+    """Mean square of each `frame` samples, the DC taken off; of an hour too without a copy of it."""
+    if not len(audio):
+        return audio
+    dc, powers = audio.mean(dtype=np.float64), []
+    for start in range(0, len(audio), FRAMES * frame):
+        centred = (audio[start : start + FRAMES * frame] - dc).astype(np.float32)
+        power = np.square(np.pad(centred, (0, -len(centred) % frame)))
+        powers.append(power.reshape(-1, frame).mean(axis=1))
+    return np.concatenate(powers)

@@ -50,8 +50,7 @@ class Survey:
 
     def add_source(self, track: Track) -> None:
         """One file as it came: its rate, its clipping, and whether it reaches as high as its rate promises."""
-        here = Source(self.sample_rate, 1, len(track.audio), *clipping(track.audio[:, None]))
-        source = track.source or here
+        source = track.source or _as_it_is(track.audio, self.sample_rate)
         self.sources.append(source)
         if source.sample_rate >= self.sample_rate and (rate := upsampled_from(track.audio, self.sample_rate)):
             self.upsampled[rate] += 1
@@ -61,7 +60,7 @@ class Survey:
         self.starts.append(self.samples / self.sample_rate)
         self.samples += len(audio)
         self.sum += float(audio.sum(dtype=np.float64))
-        self.peak = max(self.peak, float(np.abs(audio).max(initial=0)))
+        self.peak = max(self.peak, float(audio.max(initial=0)), -float(audio.min(initial=0)))
         self.silent += silent_seconds(audio, self.sample_rate, SILENCE_DB, SILENCE_SECONDS)
         self.powers.append(block_powers(audio, self.sample_rate))
         length = round(WINDOW_SECONDS * self.sample_rate)
@@ -121,3 +120,8 @@ class Survey:
 
         image = np.stack(self.columns, axis=1) if self.columns else np.zeros((MELS, 1), np.float32)
         return bytes(album_png(image, self.starts, self.samples / self.sample_rate, title))
+
+
+def _as_it_is(audio: Floats, sample_rate: int) -> Source:
+    clipped = clipping(audio[:, None])
+    return Source(sample_rate, 1, len(audio), clipped.samples, clipped.runs)

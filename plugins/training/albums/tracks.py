@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ambientd_plugins.training.albums.recording import Source, clipping, refuse_broken
+from ambientd_plugins.training.albums.recording import BLOCK, Clipping, Finite, Source
+from ambientd_plugins.training.albums.resampling import resampled
 from ambientd_plugins.training.errors import AlbumError, way_out
 
 if TYPE_CHECKING:
     from ambientd.plugin import Floats
+
+
+CONVERTED = {".m4a", ".m4b", ".mp4", ".aac", ".webm", ".mka", ".mkv", ".wma", ".wv", ".ape", ".tta", ".ac3"}
+"""What soundfile does not read, and `ambientd album fetch` makes FLAC of."""
 
 
 @dataclass(frozen=True)
@@ -28,14 +34,14 @@ class Track:
 
 
 def audio_files(paths: Iterable[Path]) -> list[Path]:
-    """Every file below `paths` that soundfile may read, in name order; a missing path is an error.
+    """Every file of sound below `paths`, in name order, CONVERTED ones too; a missing path is an error.
 
     What lies under a hidden name is somebody's unfinished work, and left alone.
     """
     import soundfile
 
-    suffixes = {f".{name.lower()}" for name in soundfile.available_formats()} | {".ogg", ".opus", ".oga", ".aif"}
-    found = [file for path in paths for file in files_below(path, suffixes)]
+    read = {f".{name.lower()}" for name in soundfile.available_formats()} | {".ogg", ".opus", ".oga", ".aif"}
+    found = [file for path in paths for file in files_below(path, read | CONVERTED)]
     if not found:
         raise AlbumError(f"no audio in {', '.join(map(str, paths))}", "WAV, FLAC, Ogg, Opus, MP3 and AIFF are read")
     return found
@@ -53,40 +59,56 @@ def files_below(path: Path, suffixes: set[str]) -> list[Path]:
 
 def read_track(path: Path, sample_rate: int) -> Track:
     """Read one file, mixed to mono and resampled. Raises AlbumError when it is no audio or not finite."""
-    import numpy as np
     import soundfile
 
     try:
         with quiet():
-            audio, rate = soundfile.read(path, dtype="float32", always_2d=True)
+            file = soundfile.SoundFile(path)
     except (soundfile.LibsndfileError, OSError, TypeError) as error:
-        raise AlbumError(f"{path} cannot be read as audio ({error})", "Convert it to WAV or FLAC") from None
-    try:
-        refuse_broken(audio, rate)
-    except AlbumError as error:
-        raise AlbumError(f"{path}: {error.what}", error.remedy) from None
-    mono = audio.mean(axis=1, dtype=np.float32)
-    source = Source(rate, audio.shape[1], audio.size, *clipping(audio))
-    return Track(path.stem, resample(mono, rate, sample_rate), sha256_of(path), source)
+        raise _unreadable(path, error) from None
+    with file:
+        rate, finite, clipped = file.samplerate, Finite(file.samplerate), Clipping(file.channels)
+        try:
+            audio = resampled(_mono(file, finite, clipped), rate, sample_rate)
+            finite.check()
+        except soundfile.LibsndfileError as error:
+            raise _unreadable(path, error) from None
+        except AlbumError as error:
+            raise AlbumError(f"{path}: {error.what}", error.remedy) from None
+        source = Source(rate, file.channels, finite.frames * file.channels, clipped.samples, clipped.runs)
+    return Track(path.stem, audio, sha256_of(path), source)
+
+
+def blocks(file: Any, dtype: str) -> Iterator[Any]:
+    """The frames of an open soundfile, BLOCK by BLOCK: [samples, channels]."""
+    # soundfile seeks after each block, and after a hole in an Ogg file to the wrong place: a second would come twice.
+    file.seekable = lambda: False
+    for start in range(0, file.frames, BLOCK):
+        wanted = min(BLOCK, file.frames - start)
+        with quiet():
+            block = file.read(wanted, dtype=dtype, always_2d=True)
+        yield block
+        if len(block) < wanted:
+            return
+
+
+def _mono(file: Any, finite: Finite, clipped: Clipping) -> Iterator[Floats]:
+    for block in blocks(file, "float32"):
+        finite.add(block)
+        clipped.add(block)
+        yield block.mean(axis=1, dtype=block.dtype)
+
+
+def _unreadable(path: Path, error: Exception) -> AlbumError:
+    fetch = f"Run `ambientd album fetch {shlex.quote(str(path.parent))} --out FOLDER`, and take FOLDER"
+    remedy = fetch if path.suffix.lower() in CONVERTED else "Convert it to WAV or FLAC"
+    return AlbumError(f"{path} cannot be read as audio ({error})", remedy)
 
 
 def sha256_of(path: Path) -> str:
     """Of the file's content, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def resample(audio: Floats, rate: int, wanted: int) -> Floats:
-    """Band-limited resampling of [samples] (torchaudio's windowed sinc)."""
-    if rate == wanted:
-        return audio
-    import torch
-
-    from ambientd_plugins.training.guard import torchaudio
-
-    function = torchaudio().functional.resample
-    out: Floats = function(torch.from_numpy(audio), rate, wanted, lowpass_filter_width=64, rolloff=0.95).numpy()
-    return out
 
 
 @contextmanager

@@ -9,9 +9,11 @@ from __future__ import annotations
 import errno
 import os
 import re
+import sys
 from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from ambientd_plugins.training.albums.album_file import Facts
@@ -21,6 +23,10 @@ from ambientd_plugins.training.errors import AlbumError
 
 DEPTH = 3
 """Lists of lists of lists: a channel, its pages, their lists."""
+JAVASCRIPT = f"Run `{quote(sys.executable)} -m pip install -U 'yt-dlp[default]' deno` (docs/albums.md)"
+"""deno is a JavaScript runtime; the solver that it runs comes with yt-dlp, and ages."""
+NOISE = re.compile(r"generic information extractor|Retrying \(")
+"""Warnings that tell nothing: no site's own extractor knows this page; what fails is tried again."""
 DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
 CREATIVE_COMMONS = re.compile(r"creativecommons\.org/(licenses|publicdomain)/([a-z-]+)/(\d\.\d)", re.IGNORECASE)
 
@@ -38,13 +44,18 @@ class Web:
         # Otherwise it would import whatever lies in the user's own yt-dlp folders.
         plugin_dirs.value = []
         self.folder, self.known, self.told = folder, known, told
+        self.voice = _Voice()
         self.ydl = YoutubeDL(self._settings())
 
     def _settings(self) -> dict[str, Any]:
+        from yt_dlp.globals import supported_js_runtimes
+
         # Without ffmpeg, rather what soundfile reads than what sounds a little better.
         readable = "" if ffmpeg() else "bestaudio[ext~='^(flac|wav|ogg|oga|opus|mp3|aiff)$']/"
         return {
-            "quiet": True, "no_warnings": True, "noprogress": True, "logger": _Silence(), "color": "never",
+            "quiet": True, "noprogress": True, "logger": self.voice, "color": "never",
+            # What YouTube asks in JavaScript is answered by whichever of these is installed; unasked only by deno.
+            "js_runtimes": {name: {} for name in supported_js_runtimes.value},
             "cachedir": False, "extract_flat": "in_playlist", "format": f"{readable}bestaudio/best",
             # No name from outside ever becomes a path.
             "paths": {"home": str(self.folder)}, "outtmpl": {"default": "source"}, "overwrites": True,
@@ -61,12 +72,13 @@ class Web:
         self, ask: Callable[[], Info | None], name: str, collection: str, place: str, depth: int
     ) -> Iterator[Item | Failed]:
         try:
-            info = _asked(ask) or {}
+            info = self._asked(ask)
         except AlbumError as error:
             yield Failed(name, str(error))
             return
+        warned = self.voice.warned  # now: what is yielded is downloaded, with warnings of its own
         if info.get("_type") not in ("playlist", "multi_video"):
-            yield self._item(info, name, collection, place) if info else Failed(name, "nothing is there")
+            yield self._item(info, name, collection, place, warned)
             return
         entries = [entry for entry in info.get("entries") or () if entry]
         if not entries or depth == DEPTH:
@@ -76,7 +88,7 @@ class Web:
             place = f"{number} of {len(entries)}"
             label = f"{clean(entry.get('title')) or 'untitled'} ({clean(identity(entry))})"
             if entry.get("_type") not in ("url", "url_transparent") or identity(entry) in self.known:
-                yield self._item(entry, label, collection, place)
+                yield self._item(entry, label, collection, place, warned)
             else:
                 yield from self._walk(partial(self._resolved, entry), label, collection, place, depth + 1)
 
@@ -84,30 +96,60 @@ class Web:
         found: Info | None = self.ydl.process_ie_result(entry, download=False)
         return found
 
-    def _item(self, info: Info, name: str, collection: str, place: str) -> Item:
+    def _item(self, info: Info, name: str, collection: str, place: str, warned: str) -> Item:
         described = _facts(info, collection)
-        return Item(name, place, described, partial(self._download, info), identity(info), _is_generic(info))
+        return Item(name, place, described, partial(self._download, info, warned), identity(info), _is_generic(info))
 
-    def _download(self, info: Info) -> Path:
+    def _download(self, info: Info, warned: str) -> Path:
         if info.get("is_live"):
             raise AlbumError("a live stream has no end", "Wait until it is over")
-        done = _asked(lambda: self.ydl.process_ie_result(info, download=True)) or {}
+        done = self._asked(lambda: self.ydl.process_ie_result(info, download=True), warned)
         files = done.get("requested_downloads") or [{}]
         path = files[0].get("filepath")
         if not path or not Path(path).is_file():
-            raise AlbumError("nothing came", "Try again later")
+            raise self._failure("nothing came", "Try again later")
         return Path(path)
+
+    def _asked(self, ask: Callable[[], Info | None], warned: str = "") -> Info:
+        """The answer. AlbumError with the reason in one line, or OSError when it is the disk's fault.
+
+        warned: what yt-dlp warned of when it was asked about the same item before.
+        """
+        self.voice.warned = warned
+        try:
+            info = ask()
+        # Extractors are other people's code over other people's pages: whatever they raise, this item failed.
+        except Exception as error:
+            cause = (getattr(error, "exc_info", None) or (None, error))[1]
+            if isinstance(cause, OSError) and cause.errno in DISK:
+                raise OSError(cause.errno, os.strerror(cause.errno)) from None
+            raise self._failure(reason(str(error)) or type(error).__name__) from None
+        if not info:
+            raise self._failure("nothing is there")
+        return info
+
+    def _failure(self, what: str, remedy: str = "") -> AlbumError:
+        warned = self.voice.warned
+        if "JavaScript" in warned:
+            remedy = JAVASCRIPT
+        return AlbumError(f"{what} ({warned})" if warned and warned not in what else what, remedy)
 
     def _progress(self, state: Info) -> None:
         self.told(state.get("downloaded_bytes") or 0, state.get("total_bytes") or state.get("total_bytes_estimate"))
 
 
-class _Silence:
-    """yt-dlp's voice: errors reach people as exceptions, in one line."""
+class _Voice:
+    """yt-dlp's voice: errors reach people as exceptions, in one line; the last warning before often tells why."""
+
+    warned = ""
 
     def debug(self, message: str) -> None: ...
 
-    info = warning = error = debug
+    info = error = debug
+
+    def warning(self, message: str) -> None:
+        if not NOISE.search(message):
+            self.warned = reason(message)
 
 
 def identity(info: Info) -> str:
@@ -148,19 +190,12 @@ def _facts(info: Info, collection: str) -> Facts:
     }
 
 
-def _asked(ask: Callable[[], Info | None]) -> Info | None:
-    """The answer; AlbumError with the reason in one line, or OSError when it is the disk's fault."""
-    try:
-        return ask()
-    # Extractors are other people's code over other people's pages: whatever they raise, this item failed.
-    except Exception as error:
-        cause = (getattr(error, "exc_info", None) or (None, error))[1]
-        if isinstance(cause, OSError) and cause.errno in DISK:
-            raise OSError(cause.errno, os.strerror(cause.errno)) from None
-        raise AlbumError(reason(str(error)) or type(error).__name__) from None
-
-
 def reason(message: str) -> str:
-    """yt-dlp's message without its decoration."""
-    text = re.sub(r"^ERROR: |^\[[\w:.+-]+\] (?:\S+: )?", "", re.sub(r"^ERROR: ", "", message))
-    return str(clean(re.split(r" \(caused by|; please report|\. Please report|\n", text)[0]))
+    """yt-dlp's message without its decoration, up to where it advises options that only yt-dlp has."""
+    text = re.sub(r"^(?:\[[\w:.+-]+\] )+(?:\S+: )?", "", re.sub(r"^ERROR: ", "", message))
+    text = re.split(r" \(caused by|; please report|\. Please report|\n", text)[0]
+    before, option, _ = text.partition(" --")
+    if option:  # the sentences before it; or the clause, of "It has a password, use the --video-password option"
+        kept = re.match(r".*[.!?](?=\s)", before) or re.match(r"[^,;(]*", before)
+        text = kept[0] if kept else ""
+    return str(clean(text)).rstrip(".")

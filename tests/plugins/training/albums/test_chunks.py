@@ -51,6 +51,33 @@ def test_the_rest_goes_on_without_an_unreadable_file(album, tmp_path):
     assert "0-broken.wav" in report.unreadable[0]
 
 
+AAC = b"\0\0\0\x18ftypM4A \0\0\0\0" + bytes(100)
+
+
+def test_what_has_to_be_converted_is_named_and_the_rest_goes_on(album, tmp_path, capsys):
+    (album / "4-song.m4a").write_bytes(AAC)
+    report = chunk_album([album], tmp_path / "chunks", RATE)
+    assert report.tracks == len(read_dataset(album, RATE)[1]) == 3
+    for told in (report.unreadable[0], capsys.readouterr().err):
+        assert "4-song.m4a" in told
+        assert f"Run `ambientd album fetch {album} --out FOLDER`" in told
+
+
+@pytest.mark.parametrize("beside", ["nothing", "a jingle"])
+def test_an_album_that_has_to_be_converted_is_refused_with_the_remedy(tmp_path, beside):
+    album = tmp_path / "my album"
+    album.mkdir()
+    for name in ("1.m4a", "2.WMA"):
+        (album / name).write_bytes(AAC)
+    if beside == "a jingle":
+        soundfile.write(album / "jingle.wav", tones(3, 110), RATE)
+    with pytest.raises(AlbumError, match=r"Left out, with 1 more: .*1.m4a .* fetch '.*my album' --out"):
+        chunk_album([album], tmp_path / "chunks", RATE)
+    if beside == "nothing":
+        with pytest.raises(AlbumError, match=r"1.m4a .* fetch '.*my album' --out"):
+            read_dataset(album, RATE)
+
+
 @pytest.mark.parametrize("value", [np.nan, -np.inf, 1e30])
 def test_a_file_that_is_not_finite_is_refused_by_name(album, tmp_path, value):
     broken = tones(20, 110)

@@ -20,6 +20,7 @@ import soundfile
 from ambientd_plugins.training.albums.chunks import read_dataset
 from ambientd_plugins.training.albums.decode import to_flac
 from ambientd_plugins.training.albums.fetch import fetch_album
+from ambientd_plugins.training.albums.web import Web, reason
 from ambientd_plugins.training.errors import AlbumError
 
 from ..conftest import RATE, tones
@@ -262,6 +263,61 @@ def test_what_a_killed_fetch_left_is_no_track(web, tmp_path):
         read_dataset(out, RATE)
     fetch(out, f"{web.url}/mid.flac")
     assert sorted(p.name for p in out.iterdir()) == ["01-mid.flac", "album.toml"]
+
+
+RIDDLE = (
+    "No supported JavaScript runtime could be found. Only deno is enabled by default; to use another runtime add "
+    " --js-runtimes RUNTIME[:PATH]  to your command/config. See  https://github.com/yt-dlp/yt-dlp/wiki/EJS  for details"
+)
+
+
+def test_a_failure_tells_what_yt_dlp_warned_of_and_only_then(web, tmp_path, monkeypatch):
+    from yt_dlp.extractor.generic import GenericIE
+
+    def extract(self, url):
+        name = url.rsplit("/", 1)[1]
+        if not name.startswith("plain"):
+            self.report_warning(RIDDLE, name, only_once=True)
+        self.report_warning("Falling back on generic information extractor")
+        self.report_warning("Timed out. Retrying (1/3)...")
+        return {"id": name, "title": name, "url": f"{web.url}/{name.split('-')[1]}", "ext": "flac"}
+
+    monkeypatch.setattr(GenericIE, "_real_extract", extract)
+    pages = [f"{web.url}/{name}" for name in ("asks-low.flac", "plain-gone.flac", "asks-gone.flac", "asks-none.flac")]
+    report = fetch(tmp_path / "out", *pages)
+    assert len(report.fetched) == 1
+    plain, *asked = (failed.reason for failed in report.failed)
+    assert "404" in plain
+    assert "(" not in plain
+    assert len(asked) == 2
+    for told in asked:
+        assert "404" in told
+        assert "(No supported JavaScript runtime could be found). Run `" in told
+        assert "--" not in told
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("ERROR: [site] a1: Gone; please report this issue on https://x, use  yt-dlp -U", "Gone"),
+        ("[youtube] a1: Sign in. Use --cookies for it. See  https://x  for cookies", "Sign in"),
+        ("It has a password, use the --video-password option", "It has a password"),
+        (RIDDLE, "No supported JavaScript runtime could be found"),
+        ("Requested format is not available. Use --list-formats for a list", "Requested format is not available"),
+    ],
+)
+def test_options_that_only_yt_dlp_has_are_not_advised(said, told):
+    assert reason(said) == told
+
+
+def test_every_javascript_runtime_is_asked(tmp_path, monkeypatch):
+    node = tmp_path / "node"
+    node.write_text("#!/bin/sh\necho v99.0.0\n")
+    node.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    web = Web(tmp_path, (), lambda done, total: None)
+    assert web.ydl._js_runtimes["node"].info.supported
+    assert set(web.ydl.params["js_runtimes"]) >= {"deno", "node", "bun", "quickjs"}
 
 
 def test_without_ffmpeg_the_remedy_is_named(tmp_path, monkeypatch):

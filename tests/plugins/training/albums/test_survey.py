@@ -5,9 +5,10 @@ import pytest
 
 from ambientd_plugins.training.albums.loudness import block_powers, gated_loudness
 from ambientd_plugins.training.albums.recording import clipping, upsampled_from
+from ambientd_plugins.training.albums.resampling import resample
 from ambientd_plugins.training.albums.silence import sounding
 from ambientd_plugins.training.albums.survey import survey
-from ambientd_plugins.training.albums.tracks import Track, resample
+from ambientd_plugins.training.albums.tracks import Track
 
 RATE = 8000
 
@@ -55,8 +56,9 @@ def test_clipped_runs_are_counted_per_channel():
     audio[2:6, 0] = 1.0
     audio[10:12, 0] = 1.0  # two samples may be a peak
     audio[15:20, 1] = -1.0
-    assert clipping(audio) == (9, 2)
-    assert clipping(np.zeros((0, 1), np.float32)) == (0, 0)
+    found = clipping(audio)
+    assert (found.samples, found.runs) == (9, 2)
+    assert clipping(np.zeros((0, 1), np.float32)).runs == 0
 
 
 def test_upsampling_is_noticed():
