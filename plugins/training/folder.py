@@ -172,6 +172,19 @@ def _claim(path: Path) -> int | None:
     return handle
 
 
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The objects of a log, oldest first; a line that is not whole is passed over."""
+    found = []
+    for line in path.read_text("utf-8", "replace").splitlines() if path.is_file() else []:
+        try:
+            value = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(value, dict):
+            found.append(value)
+    return found
+
+
 def step_of_candidate(path: Path) -> int:
     """The inverse of `RunFolder.candidate`."""
     digits = path.stem.removeprefix("step")

@@ -15,6 +15,7 @@ from typing import Any
 
 from ambientd.samplernn.checkpoint import Card, Checkpoint, load, write_atomically
 from ambientd_plugins.training.errors import TrainingError
+from ambientd_plugins.training.folder import read_lines
 from ambientd_plugins.training.report.audio import album_flac, as_flac, latest_samples
 from ambientd_plugins.training.report.chart import Line, chart
 from ambientd_plugins.training.report.html import definitions, figure, link, page, section, table
@@ -59,22 +60,10 @@ def read_run(folder: Path) -> Records:
     return Records(
         folder,
         config if isinstance(config, dict) else {},
-        _lines(folder / "losses.jsonl"),
-        _lines(folder / "log.jsonl"),
+        read_lines(folder / "losses.jsonl"),
+        read_lines(folder / "log.jsonl"),
         load(best) if best.is_file() else None,
     )
-
-
-def _lines(path: Path) -> list[dict[str, Any]]:
-    found = []
-    for line in path.read_text("utf-8", "replace").splitlines() if path.is_file() else []:
-        try:
-            value = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(value, dict):
-            found.append(value)
-    return found
 
 
 def _facts(records: Records) -> str:
