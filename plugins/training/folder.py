@@ -102,6 +102,10 @@ class RunFolder:
         """Where a checkpoint that best may be chosen from is kept."""
         return self.checkpoints / f"step{step}.safetensors"
 
+    def take(self, step: int, temperature: float) -> Path:
+        """What was heard of a step's checkpoint; its picture is the .png of the same name."""
+        return self.samples / f"step{step}-t{temperature:g}.wav"
+
     def candidates(self) -> list[Path]:
         """By step."""
         return sorted(self.checkpoints.glob("step*.safetensors"), key=step_of_candidate)

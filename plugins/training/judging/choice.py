@@ -94,9 +94,7 @@ class Choice:
         likely = self.winner.temperature if self.winner else checkpoint.card.temperature
         card = checkpoint.card.model_copy(update={"temperature": likely})
         kept = self._keep(replace(checkpoint, card=card))
-        heard = self._judge(kept, EARLY_SECONDS if progress < 0.5 else LATE_SECONDS, seconds, interrupted)
-        if heard:
-            self._draw(card, best_of(heard)[0])
+        heard = self._listen_to(kept, EARLY_SECONDS if progress < 0.5 else LATE_SECONDS, seconds, interrupted)
         self.folder.write(self.folder.last, self.folder.read(self._file(card)))
         self._crown()
         return Verdict(_log_line(heard), [self._sound(card, h.temperature) for h in heard])
@@ -109,7 +107,7 @@ class Choice:
         for card in ranked(list(self.cards.values())):
             left = until - time.monotonic()
             if left > 0 and self._file(card).is_file():
-                heard = self._judge(load(self._file(card)), LAST_SECONDS, left, interrupted)
+                heard = self._listen_to(load(self._file(card)), LAST_SECONDS, left, interrupted)
                 again += [self.cards[card.training.steps]] if any(not h.fault for h in heard) else []
         # What was heard for long is compared with its like, unless nothing of it lives.
         best = ranked(again or list(self.cards.values()))[0]
@@ -122,7 +120,7 @@ class Choice:
         return path
 
     def _sound(self, card: Card, temperature: float) -> Path:
-        path: Path = self.folder.samples / f"step{card.training.steps}-t{temperature:g}.wav"
+        path: Path = self.folder.take(card.training.steps, temperature)
         return path
 
     def _keep(self, checkpoint: Checkpoint) -> Checkpoint:
@@ -148,16 +146,20 @@ class Choice:
             return []
         return heard
 
-    def _judge(
+    def _listen_to(
         self, checkpoint: Checkpoint, length: float, seconds: float, interrupted: Callable[[], bool]
     ) -> list[Heard]:
         """Hear it, and keep it with what was found; nothing of what was known of other temperatures is lost."""
         heard = self._hear(checkpoint, length, seconds, interrupted)
         if heard:
             known = self.heard.setdefault(checkpoint.card.training.steps, {})
-            found = best_of(heard, [self.ear.judged(t, scores) for t, scores in known.items()])
-            self._keep(self._judged(checkpoint, *found))
+            best, safe = best_of(heard, [self.ear.judged(t, scores) for t, scores in known.items()])
+            self._keep(self._judged(checkpoint, best, safe))
             known |= {h.temperature: h.scores for h in heard}
+            for h in heard:
+                # It would be the picture of an earlier take.
+                self.folder.remove(self._sound(checkpoint.card, h.temperature).with_suffix(".png"))
+            self._draw(checkpoint.card, best)
         return heard
 
     def _judged(self, checkpoint: Checkpoint, best: Heard, safe: tuple[float, float] | None) -> Checkpoint:
@@ -191,10 +193,12 @@ class Choice:
             del self.cards[loser.training.steps]
 
     def _draw(self, card: Card, heard: Heard) -> None:
-        """The mel spectrogram of what sounded best, beside the album's."""
+        """The mel spectrogram of what sounded best, beside the album's, if it is still there."""
         import soundfile
 
         sound = self._sound(card, heard.temperature)
+        if not sound.is_file():
+            return
         audio = soundfile.read(sound, dtype="float32", always_2d=True)[0].mean(axis=1)
         a = self.architecture
         album = np.concatenate(self.data.validation)[: len(audio)]

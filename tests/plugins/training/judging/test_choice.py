@@ -181,6 +181,32 @@ def test_a_short_last_listening_discards_nothing(choice):
     assert (after.training.steps, after.temperature, after.temperature_range) == (20, before.temperature, (0.85, 0.95))
 
 
+def test_each_picture_is_of_the_take_beside_it(choice, monkeypatch):
+    drawn = "ambientd_plugins.training.judging.choice.mel_png"
+    monkeypatch.setattr(drawn, lambda panels, rate: b"%d" % max(map(len, panels.values())))
+    choice.ear = HissAbove(1.0)
+    enter(choice, 10, 5.0, seconds=60.0)
+    samples = choice.folder.samples
+    other = samples / "step10-t0.95.png"
+    other.write_bytes(b"of an earlier take")
+    choice.finish(60.0, lambda: False)
+    assert soundfile.info(samples / "step10-t0.85.wav").duration == 40
+    assert [path.name for path in samples.glob("*.png")] == ["step10-t0.85.png"]
+    assert (samples / "step10-t0.85.png").read_bytes() == b"%d" % (40 * RATE)
+
+
+def test_a_take_that_is_gone_is_not_drawn(choice):
+    """What is heard for long hisses, and of what is left the best has no file any more."""
+    choice.ear = HissAbove(1.0)
+    enter(choice, 10, 5.0, seconds=60.0)
+    choice.ear = HissAbove(0.1)
+    (choice.folder.samples / "step10-t0.9.wav").unlink()
+    choice.finish(1e-4, lambda: False)
+    best = load(choice.folder.best).card
+    assert (best.temperature, best.temperature_range) == (0.9, (0.9, 0.95))
+    assert not list(choice.folder.samples.glob("*.png"))
+
+
 def test_a_validation_listens_first_as_the_best_sounds_best(choice):
     choice.ear = HissAbove(0.9)
     enter(choice, 10, 5.0, seconds=60.0)
