@@ -267,7 +267,8 @@ class Run:
         }
         self.folder.append(self.folder.log, line)
         self.folder.say(
-            f"validation {bits:.3f} bits per sample (training {self.bits:.3f}, best {self.best:.3f})" + _heard(line)
+            f"validation at {self.trainer.progress:.0%}, {self.trainer.seconds / 60:.1f} minutes: {bits:.3f} bits per "
+            f"sample (training {self.bits:.3f}, best {self.best:.3f})" + _heard(line)
         )
         if self.board:
             self.board.validation(self.trainer.step, line, verdict.sounds)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ambientd.plugin import Several
-from ambientd_plugins.training.progress import PATH, bar
+from ambientd_plugins.training.progress import PATH, Pace, bar
 
 if TYPE_CHECKING:
     import torch
@@ -137,13 +137,18 @@ def _with_progress(run: Run) -> None:
     numbers = "{task.fields[bits]:.3f} bits (best {task.fields[best]}) {task.fields[speed]} {task.fields[hours]:.2f} h"
     with bar("{task.description} " + numbers) as shown:
         task = shown.add_task("training", total=1.0, bits=float("nan"), best="-", speed="", hours=0.0)
+        pace = Pace(run.trainer.progress)
 
         def told(p: Progress) -> None:
             best = f"{p.validation_bits:.3f}" if p.validation_bits else "-"
-            speed = f"{p.samples_per_second / 1000:.0f}k/s"
-            shown.update(
-                task, description="training", completed=p.fraction, bits=p.bits, best=best, speed=speed, hours=p.hours
-            )
+            thousands = f"{p.samples_per_second / 1000:.0f}k"
+            now = {"bits": p.bits, "best": best, "speed": f"{thousands}/s", "hours": p.hours}
+            shown.update(task, description="training", completed=p.fraction, **now)
+            if shown.disable and pace.due():
+                say(
+                    f"training at {p.fraction:.0%}: {p.bits:.3f} bits per sample (best {best}), {thousands} samples/s, "
+                    f"{p.hours:.2f} h heard, {pace.left(p.fraction)} left"
+                )
 
         def doing(phase: str) -> None:
             shown.update(task, description=phase)

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import shutil
 
 import numpy as np
@@ -41,6 +42,13 @@ def test_what_is_under_way_is_told(album, tmp_path, request_for):
     run = Run(tmp_path / "run", request_for(album, steps=4))
     run.train(lambda progress: done.append(progress.fraction), lambda line: None, done.append)
     assert done == [0.25, 0.5, "validating", 0.75, 1.0, "validating", "testing"]
+
+
+def test_a_validation_tells_how_far_the_training_is(album, tmp_path, request_for):
+    run = Run(tmp_path / "run", request_for(album, steps=4))
+    said = [line for line in train(run) if line.startswith("validation")]
+    assert [line.partition(", ")[0] for line in said] == ["validation at 50%", "validation at 100%"]
+    assert re.fullmatch(r"validation at 100%, 0\.\d minutes: \d\.\d+ bits per sample \(training .*, best .*\)", said[1])
 
 
 def test_a_bad_step_is_told_and_the_training_goes_on(album, tmp_path, request_for):

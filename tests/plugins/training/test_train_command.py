@@ -2,16 +2,21 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from ambientd.samplernn.checkpoint import load
+from ambientd_plugins.training import progress
 from ambientd_plugins.training.folder import only_one
+from ambientd_plugins.training.run import Progress
+from ambientd_plugins.training.train_command import _with_progress
 
 TINY = ["--dim", "16", "--n_rnn", "1", "--frame_sizes", "4", "2", "--sample_rate", "8000", "--sequence", "256"]
 TINY += ["--batch", "4", "--threads", "1"]
@@ -165,6 +170,32 @@ def test_a_log_file_is_told_first_what_is_going_on_and_in_whole_lines(album, tmp
     assert done.stdout.startswith(f"preparing {name}")
     begun = [line.split()[0] for line in done.stderr.splitlines()]
     assert begun == ["not", "validation", "trained;", "test"]
+
+
+class Steady:
+    """Stands in for a run of a thousand steps."""
+
+    trainer = SimpleNamespace(progress=0.0)
+
+    def train(self, progress, say, doing):
+        for step in range(1000):
+            progress(Progress((step + 1) / 1000, 4.5, 104_000.0, step / 1000, 4.25))
+
+
+def test_a_log_file_is_told_now_and_then_what_the_bar_shows(monkeypatch, capsys):
+    monkeypatch.setattr(progress, "FIRST_LINE_SECONDS", 0.0)
+    _with_progress(Steady())
+    said = r"training at 0%: 4\.500 bits per sample \(best 4\.250\), 104k samples/s, 0\.00 h heard, 0:00:0\d left\n"
+    assert re.fullmatch(said, capsys.readouterr().err)
+
+
+def test_a_terminal_has_the_bar_alone(monkeypatch, capsys):
+    monkeypatch.setattr(progress, "FIRST_LINE_SECONDS", 0.0)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    _with_progress(Steady())
+    shown = capsys.readouterr().err
+    assert "104k/s" in shown
+    assert "samples/s" not in shown
 
 
 def test_a_run_folder_refuses_other_settings(album, tmp_path):
