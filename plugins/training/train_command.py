@@ -80,6 +80,7 @@ def train(
     """
     import torch
 
+    from ambientd.samplernn.library import hear_it
     from ambientd_plugins.training.asking import ask
     from ambientd_plugins.training.devices import device_named
     from ambientd_plugins.training.distributed import processes, team
@@ -102,6 +103,8 @@ def train(
         sys.exit(130)
     if install and members.leads:
         click.echo(f"installed as {install_best(folder, exp, replace)}")
+    if members.leads:
+        click.echo(hear_it(exp if install else str(RunFolder(folder).best), exp))
 
 
 def _prepared(folder: Path, request: Request, base: Checkpoint | None, members: Team, device: torch.device) -> Run:
@@ -118,6 +121,8 @@ def _prepared(folder: Path, request: Request, base: Checkpoint | None, members: 
 
 def _train(run: Run, members: Team) -> bool:
     """Whether it came to its end; else it was interrupted, and is saved."""
+    from ambientd_plugins.training.report.page import REPORT
+
     try:
         if not members.leads:
             run.train(lambda progress: None, lambda line: None)
@@ -130,6 +135,9 @@ def _train(run: Run, members: Team) -> bool:
             click.echo(f"saved; the same command goes on from step {run.saved_step}", err=True)
         return False
     click.echo(f"best checkpoint: {run.best_checkpoint} ({run.best:.3f} bits per sample)")
+    report = run.folder.path / REPORT
+    if report.is_file():
+        click.echo(f"report: {report}")
     return True
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import soundfile
 
 from ambientd.samplernn.checkpoint import load
 from ambientd_plugins.training import progress
@@ -26,6 +28,18 @@ def ambientd(*words, cwd, **kw):
     home = {"XDG_DATA_HOME": str(cwd / "data"), "XDG_CONFIG_HOME": str(cwd / "config")}
     command = [sys.executable, "-m", "ambientd", *map(str, words)]
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=os.environ | home, timeout=300, **kw)
+
+
+def heard(stdout, cwd):
+    """The file that is left by the command which a training's last line says to hear its model by."""
+    last = stdout.splitlines()[-1]
+    assert last.startswith("hear it: ambientd render --model ")
+    words = shlex.split(last.removeprefix("hear it: ambientd "))
+    done = ambientd(*words, cwd=cwd)
+    assert done.returncode == 0, done.stderr
+    out = cwd / words[-1]
+    assert soundfile.info(out).duration == 30
+    return out
 
 
 def test_from_album_to_library(album, tmp_path):
@@ -58,6 +72,12 @@ def test_from_album_to_library(album, tmp_path):
     assert checkpoint.card.scores["tonality"] >= 0
     assert checkpoint.card.album_scores["tonality"] > 0.5
     assert checkpoint.profile is not None
+    assert trained.stdout.splitlines()[-3:] == [
+        "report: runs/tones/report.html",
+        f"installed as {tmp_path / 'data' / 'ambientd' / 'models' / 'tones.safetensors'}",
+        "hear it: ambientd render --model tones --seconds 30 --out tones.wav",
+    ]
+    assert heard(trained.stdout, tmp_path) == tmp_path / "tones.wav"
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks into /proc")
@@ -160,7 +180,7 @@ def test_nothing_to_train_is_refused(tmp_path, budget):
 
 
 def test_a_log_file_is_told_first_what_is_going_on_and_in_whole_lines(album, tmp_path):
-    name = "a-name-that-does-not-fit-eighty-columns-" * 3
+    name = "a name that does not fit eighty columns-" * 3
     taken = tmp_path / "runs" / name / "samples"
     taken.parent.mkdir(parents=True)
     taken.write_text("in the way")
@@ -170,6 +190,7 @@ def test_a_log_file_is_told_first_what_is_going_on_and_in_whole_lines(album, tmp
     assert done.stdout.startswith(f"preparing {name}")
     begun = [line.split()[0] for line in done.stderr.splitlines()]
     assert begun == ["not", "validation", "trained;", "test"]
+    assert heard(done.stdout, tmp_path) == tmp_path / f"{name}.wav"
 
 
 class Steady:
