@@ -303,7 +303,7 @@ class Run:
     def _finish(self, interrupted: Callable[[], bool]) -> None:
         """The last choice among the best few, once for all that was trained."""
         self.save_state()
-        if self.finished != self.trainer.step and math.isfinite(self.best):
+        if self.team.leads and self.finished != self.trainer.step and math.isfinite(self.best):
             started = time.monotonic()
             self.choice.finish(self._allowance(1.0), interrupted)
             self.listened += time.monotonic() - started
