@@ -174,7 +174,9 @@ def _read_audio(path: Path, sample_rate: int) -> Floats:
 
 
 def _report(target: Path, a: Architecture, sample_rate: int, named: str) -> None:
+    from ambientd.samplernn.library import hear_it
+
     frames = " and ".join(map(str, a.frame_sizes))
     facts = f"dim {a.dim}, frames of {frames} samples, {a.n_rnn} GRU layers, {a.q_levels} levels ({a.quantization})"
     click.echo(f"{target}: {facts}, {sample_rate} Hz")
-    click.echo(f"hear it: ambientd render --model {named} --seconds 30 --out {target.stem}.wav")
+    click.echo(hear_it(named, target.stem))

@@ -62,6 +62,14 @@ def resolve(id: str) -> Path:
     raise CheckpointError(f"no model is called {id!r}", known)
 
 
+def hear_it(id_or_path: str, name: str) -> str:
+    """A line with the command that plays the checkpoint, NAME.wav, for whoever has just made it."""
+    import shlex
+
+    words = ["ambientd", "render", "--model", id_or_path, "--seconds", "30", "--out", f"{name}.wav"]
+    return f"hear it: {shlex.join(words)}"
+
+
 def resolve_local(id_or_path: str) -> Path:
     """As `resolve`, but a local command's user may also give a path."""
     if id_or_path.endswith(SUFFIX) or "/" in id_or_path:

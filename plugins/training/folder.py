@@ -102,6 +102,10 @@ class RunFolder:
         """Where a checkpoint that best may be chosen from is kept."""
         return self.checkpoints / f"step{step}.safetensors"
 
+    def take(self, step: int, temperature: float) -> Path:
+        """What was heard of a step's checkpoint; its picture is the .png of the same name."""
+        return self.samples / f"step{step}-t{temperature:g}.wav"
+
     def candidates(self) -> list[Path]:
         """By step."""
         return sorted(self.checkpoints.glob("step*.safetensors"), key=step_of_candidate)
@@ -170,6 +174,19 @@ def _claim(path: Path) -> int | None:
     except OSError:
         pass  # a file system without locks
     return handle
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The objects of a log, oldest first; a line that is not whole is passed over."""
+    found = []
+    for line in path.read_text("utf-8", "replace").splitlines() if path.is_file() else []:
+        try:
+            value = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(value, dict):
+            found.append(value)
+    return found
 
 
 def step_of_candidate(path: Path) -> int:

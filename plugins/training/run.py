@@ -267,7 +267,8 @@ class Run:
         }
         self.folder.append(self.folder.log, line)
         self.folder.say(
-            f"validation {bits:.3f} bits per sample (training {self.bits:.3f}, best {self.best:.3f})" + _heard(line)
+            f"validation at {self.trainer.progress:.0%}, {self.trainer.seconds / 60:.1f} minutes: {bits:.3f} bits per "
+            f"sample (training {self.bits:.3f}, best {self.best:.3f})" + _heard(line)
         )
         if self.board:
             self.board.validation(self.trainer.step, line, verdict.sounds)
@@ -302,7 +303,7 @@ class Run:
     def _finish(self, interrupted: Callable[[], bool]) -> None:
         """The last choice among the best few, once for all that was trained."""
         self.save_state()
-        if self.finished != self.trainer.step and math.isfinite(self.best):
+        if self.team.leads and self.finished != self.trainer.step and math.isfinite(self.best):
             started = time.monotonic()
             self.choice.finish(self._allowance(1.0), interrupted)
             self.listened += time.monotonic() - started

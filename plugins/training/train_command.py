@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ambientd.plugin import Several
-from ambientd_plugins.training.progress import PATH, bar
+from ambientd_plugins.training.progress import PATH, Pace, bar
 
 if TYPE_CHECKING:
     import torch
@@ -83,6 +83,7 @@ def train(
     """
     import torch
 
+    from ambientd.samplernn.library import hear_it
     from ambientd_plugins.training.asking import ask
     from ambientd_plugins.training.devices import device_named
     from ambientd_plugins.training.distributed import processes, team
@@ -107,6 +108,8 @@ def train(
         sys.exit(130)
     if install and members.leads:
         click.echo(f"installed as {install_best(folder, exp, replace)}")
+    if members.leads:
+        click.echo(hear_it(exp if install else str(RunFolder(folder).best), exp))
 
 
 def _prepared(folder: Path, request: Request, base: Checkpoint | None, members: Team, device: torch.device) -> Run:
@@ -123,6 +126,8 @@ def _prepared(folder: Path, request: Request, base: Checkpoint | None, members: 
 
 def _train(run: Run, members: Team) -> bool:
     """Whether it came to its end; else it was interrupted, and is saved."""
+    from ambientd_plugins.training.report.page import REPORT
+
     try:
         if not members.leads:
             run.train(lambda progress: None, lambda line: None)
@@ -137,6 +142,9 @@ def _train(run: Run, members: Team) -> bool:
             click.echo(f"saved; the same command goes on from step {run.saved_step}", err=True)
         return False
     click.echo(f"best checkpoint: {run.best_checkpoint} ({run.best:.3f} bits per sample)")
+    report = run.folder.path / REPORT
+    if report.is_file():
+        click.echo(f"report: {report}")
     return True
 
 
@@ -144,13 +152,18 @@ def _with_progress(run: Run) -> None:
     numbers = "{task.fields[bits]:.3f} bits (best {task.fields[best]}) {task.fields[speed]} {task.fields[hours]:.2f} h"
     with bar("{task.description} " + numbers) as shown:
         task = shown.add_task("training", total=1.0, bits=float("nan"), best="-", speed="", hours=0.0)
+        pace = Pace(run.trainer.progress)
 
         def told(p: Progress) -> None:
             best = f"{p.validation_bits:.3f}" if p.validation_bits else "-"
-            speed = f"{p.samples_per_second / 1000:.0f}k/s"
-            shown.update(
-                task, description="training", completed=p.fraction, bits=p.bits, best=best, speed=speed, hours=p.hours
-            )
+            thousands = f"{p.samples_per_second / 1000:.0f}k"
+            now = {"bits": p.bits, "best": best, "speed": f"{thousands}/s", "hours": p.hours}
+            shown.update(task, description="training", completed=p.fraction, **now)
+            if shown.disable and pace.due():
+                say(
+                    f"training at {p.fraction:.0%}: {p.bits:.3f} bits per sample (best {best}), {thousands} samples/s, "
+                    f"{p.hours:.2f} h heard, {pace.left(p.fraction)} left"
+                )
 
         def doing(phase: str) -> None:
             shown.update(task, description=phase)

@@ -359,6 +359,7 @@ def test_import_puts_a_playable_checkpoint_into_the_library(model, models_import
     result = models_import("--frame_sizes", 4, 2, "--sample_rate", 8000)
     assert result.exit_code == 0, result.output
     assert "frames of 4 and 8 samples" in result.stdout
+    assert "\nhear it: ambientd render --model best-ep3-it500 --seconds 30 --out best-ep3-it500.wav\n" in result.stdout
     assert "licence is unknown" in result.stderr
 
     path = tmp_path / "library" / "best-ep3-it500.safetensors"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -22,7 +22,7 @@ from ambientd.samplernn.checkpoint import Architecture, Card, Checkpoint, dump, 
 from ambientd.samplernn.model import SampleRNN
 from ambientd.samplernn.scores import Scores, quality
 from ambientd_plugins.training.dataset import Split
-from ambientd_plugins.training.folder import RunFolder
+from ambientd_plugins.training.folder import RunFolder, read_lines
 from ambientd_plugins.training.judging.evaluate import mean_bits, track_bits
 from ambientd_plugins.training.judging.listen import Ear, Heard, best_of
 from ambientd_plugins.training.report.pictures import mel_png
@@ -43,7 +43,7 @@ class Verdict:
 
 
 class Choice:
-    """The competition for best.safetensors. Its memory is the cards of the checkpoints that are kept.
+    """The competition for best.safetensors. Its memory is the cards of the checkpoints that are kept, and the log.
 
     listens: False leaves the choice to the numbers.
     """
@@ -54,6 +54,8 @@ class Choice:
         self.folder, self.data, self.architecture, self.sample_rate = folder, data, architecture, sample_rate
         self.listens = listens
         self.cards: dict[int, Card] = {}
+        self.heard: dict[int, dict[float, Scores]] = {}
+        """By step and temperature; of a card it is known at one only."""
         self.remember()
 
     @cached_property
@@ -62,14 +64,20 @@ class Choice:
         return Ear(self.data, self.architecture, self.sample_rate)
 
     def remember(self) -> None:
-        """Go on from the checkpoints in the folder."""
+        """Go on from what is in the folder."""
         cards = [load_card(path) for path in self.folder.candidates()]
         self.cards = {card.training.steps: card for card in cards}
+        self.heard = {line["step"]: _logged(line) for line in read_lines(self.folder.log) if "step" in line}
+
+    @property
+    def winner(self) -> Card | None:
+        """The best so far; None before there is one."""
+        return ranked(list(self.cards.values()))[0] if self.cards else None
 
     @property
     def best_bits(self) -> float:
-        """Validation bits of the best so far; infinite before there is one."""
-        return _bits(ranked(list(self.cards.values()))[0]) if self.cards else math.inf
+        """Its validation bits; infinite before there is one."""
+        return _bits(self.winner) if self.winner else math.inf
 
     def enter(
         self,
@@ -82,11 +90,11 @@ class Choice:
 
         Raises CheckpointError for weights that are not finite, KeyboardInterrupt when `interrupted`.
         """
-        card, first = checkpoint.card, self._keep(checkpoint)
-        heard = self._hear(first, EARLY_SECONDS if progress < 0.5 else LATE_SECONDS, seconds, interrupted)
-        if heard:
-            self._keep(self._judged(first, heard))
-            self._draw(card, best_of(heard)[0])
+        # It is heard first as the best so far sounds best: there may be time for no more.
+        likely = self.winner.temperature if self.winner else checkpoint.card.temperature
+        card = checkpoint.card.model_copy(update={"temperature": likely})
+        kept = self._keep(replace(checkpoint, card=card))
+        heard = self._listen_to(kept, EARLY_SECONDS if progress < 0.5 else LATE_SECONDS, seconds, interrupted)
         self.folder.write(self.folder.last, self.folder.read(self._file(card)))
         self._crown()
         return Verdict(_log_line(heard), [self._sound(card, h.temperature) for h in heard])
@@ -99,11 +107,10 @@ class Choice:
         for card in ranked(list(self.cards.values())):
             left = until - time.monotonic()
             if left > 0 and self._file(card).is_file():
-                checkpoint = load(self._file(card))
-                heard = self._hear(checkpoint, LAST_SECONDS, left, interrupted)
-                again += [self._keep(self._judged(checkpoint, heard)).card] if heard else []
+                heard = self._listen_to(load(self._file(card)), LAST_SECONDS, left, interrupted)
+                again += [self.cards[card.training.steps]] if any(not h.fault for h in heard) else []
         # What was heard for long is compared with its like, unless nothing of it lives.
-        best = ranked([c for c in again if not _collapsed(c)] or list(self.cards.values()))[0]
+        best = ranked(again or list(self.cards.values()))[0]
         if self._file(best).is_file():
             self._test(load(self._file(best)))
         self.folder.write(self.folder.best, self.folder.read(self._file(best)))
@@ -113,7 +120,7 @@ class Choice:
         return path
 
     def _sound(self, card: Card, temperature: float) -> Path:
-        path: Path = self.folder.samples / f"step{card.training.steps}-t{temperature:g}.wav"
+        path: Path = self.folder.take(card.training.steps, temperature)
         return path
 
     def _keep(self, checkpoint: Checkpoint) -> Checkpoint:
@@ -139,8 +146,23 @@ class Choice:
             return []
         return heard
 
-    def _judged(self, checkpoint: Checkpoint, heard: Sequence[Heard]) -> Checkpoint:
-        best, safe = best_of(heard)
+    def _listen_to(
+        self, checkpoint: Checkpoint, length: float, seconds: float, interrupted: Callable[[], bool]
+    ) -> list[Heard]:
+        """Hear it, and keep it with what was found; nothing of what was known of other temperatures is lost."""
+        heard = self._hear(checkpoint, length, seconds, interrupted)
+        if heard:
+            known = self.heard.setdefault(checkpoint.card.training.steps, {})
+            best, safe = best_of(heard, [self.ear.judged(t, scores) for t, scores in known.items()])
+            self._keep(self._judged(checkpoint, best, safe))
+            known |= {h.temperature: h.scores for h in heard}
+            for h in heard:
+                # It would be the picture of an earlier take.
+                self.folder.remove(self._sound(checkpoint.card, h.temperature).with_suffix(".png"))
+            self._draw(checkpoint.card, best)
+        return heard
+
+    def _judged(self, checkpoint: Checkpoint, best: Heard, safe: tuple[float, float] | None) -> Checkpoint:
         found = {
             "temperature": best.temperature,
             "temperature_range": safe,
@@ -171,10 +193,12 @@ class Choice:
             del self.cards[loser.training.steps]
 
     def _draw(self, card: Card, heard: Heard) -> None:
-        """The mel spectrogram of what sounded best, beside the album's."""
+        """The mel spectrogram of what sounded best, beside the album's, if it is still there."""
         import soundfile
 
         sound = self._sound(card, heard.temperature)
+        if not sound.is_file():
+            return
         audio = soundfile.read(sound, dtype="float32", always_2d=True)[0].mean(axis=1)
         a = self.architecture
         album = np.concatenate(self.data.validation)[: len(audio)]
@@ -208,6 +232,12 @@ def _quality(card: Card) -> float:
 def _bits(card: Card) -> float:
     bits = card.training.validation_bits
     return math.inf if bits is None else bits
+
+
+def _logged(line: Mapping[str, Any]) -> dict[float, Scores]:
+    """The inverse of `_log_line`: what was heard, by temperature."""
+    found = {float(t): Scores.from_dict(scores) for t, scores in line.get("scores", {}).items()}
+    return {t: scores for t, scores in found.items() if scores}
 
 
 def _log_line(heard: Sequence[Heard]) -> dict[str, Any]:

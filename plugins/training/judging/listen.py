@@ -24,8 +24,9 @@ from ambientd_plugins.training.errors import TrainingError, way_out
 if TYPE_CHECKING:
     from ambientd.plugin import Floats
 
-TEMPERATURES = (1.0, 0.95, 0.9, 1.05, 0.85)
-"""In the order of listening: when time is short the last are left out, and what was heard has no gap."""
+TEMPERATURES = (0.85, 0.9, 0.95, 1.0, 1.05)
+UPHILL = 2.5
+"""A way up counts so many times one down: above its best temperature a model soon hisses, below it lasts longer."""
 ALBUM_SECONDS = 600.0
 """More of an album would not change its scores, and takes as long as it takes."""
 HELD_OUT_SECONDS = 60.0
@@ -78,12 +79,12 @@ class Ear:
     ) -> list[Heard]:
         """Hear `length` seconds at one temperature after the other until `seconds` have passed; at least at one.
 
-        own_temperature: the one on the checkpoint's card. out: which file to leave for a temperature.
+        own_temperature: the one on the checkpoint's card, and the first. out: which file to leave for a temperature.
         Raises TrainingError where the checkpoint cannot be played, KeyboardInterrupt when `interrupted`.
         """
         until = time.monotonic() + seconds
         found: list[Heard] = []
-        for temperature in TEMPERATURES:
+        for temperature in outward(own_temperature):
             if found and time.monotonic() > until:
                 break
             found.append(self.hear(checkpoint, out(temperature), length, temperature, own_temperature, interrupted))
@@ -104,24 +105,36 @@ class Ear:
         finally:
             if interrupted():
                 raise KeyboardInterrupt
-        scores = score(audio, self.sample_rate, self.profile)
+        return self.judged(temperature, score(audio, self.sample_rate, self.profile))
+
+    def judged(self, temperature: float, scores: Scores) -> Heard:
+        """What was scored, against the album."""
         return Heard(temperature, scores, fault(scores, self.album), quality(scores, self.album))
 
 
-def best_of(heard: Sequence[Heard]) -> tuple[Heard, tuple[float, float] | None]:
+def outward(first: float) -> list[float]:
+    """TEMPERATURES in the order of listening: wherever time ends, what was heard lies around `first` without a gap."""
+    return sorted(TEMPERATURES, key=lambda t: max(first - t, UPHILL * (t - first)))
+
+
+def best_of(heard: Sequence[Heard], before: Sequence[Heard] = ()) -> tuple[Heard, tuple[float, float] | None]:
     """(the best, the safe range: from the lowest to the highest temperature around it without a fault in between).
 
-    None where the best has a fault itself. heard: not empty, sorted by temperature.
+    None where the best has a fault itself. heard: not empty.
+    before: shorter takes of the same checkpoint. Where a temperature was not heard again they say whether it is safe;
+    the best is one of them only where all of `heard` has a fault.
     """
-    best = max(heard, key=lambda h: h.quality)
+    by_temperature = {h.temperature: h for h in [*before, *heard]}
+    takes = [by_temperature[t] for t in sorted(by_temperature)]
+    best = max([h for h in heard if not h.fault] or takes, key=lambda h: h.quality)
     if best.fault:
         return best, None
-    low = high = heard.index(best)
-    while low > 0 and not heard[low - 1].fault:
+    low = high = takes.index(best)
+    while low > 0 and not takes[low - 1].fault:
         low -= 1
-    while high + 1 < len(heard) and not heard[high + 1].fault:
+    while high + 1 < len(takes) and not takes[high + 1].fault:
         high += 1
-    return best, (heard[low].temperature, heard[high].temperature)
+    return best, (takes[low].temperature, takes[high].temperature)
 
 
 def render(checkpoint: Path, out: Path, seconds: float, temperature: float, seed: int) -> Floats:

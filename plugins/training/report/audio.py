@@ -11,9 +11,9 @@ from ambientd.samplernn import quantize
 from ambientd.samplernn.checkpoint import Checkpoint
 
 MOST_SAMPLES = 12
-"""The latest so many can be heard: the page stays some megabytes small."""
-MOST_SECONDS = 10.0
-"""Of one sample."""
+"""Beside the best the latest so many can be heard: the page stays some megabytes small."""
+MOST_SECONDS, BEST_SECONDS = 10.0, 40.0
+"""Of one sample; of the best checkpoint's, which is the one to listen to."""
 SUFFIXES = (".wav", ".flac")
 
 
@@ -27,13 +27,13 @@ def latest_samples(folder: Path) -> list[Path]:
     return sorted(files, key=place, reverse=True)[:MOST_SAMPLES]
 
 
-def as_flac(path: Path) -> bytes:
-    """The first MOST_SECONDS of an audio file as FLAC; empty where it cannot be read, or holds nothing."""
+def as_flac(path: Path, seconds: float) -> bytes:
+    """The first `seconds` of an audio file as FLAC; empty where it cannot be read, or holds nothing."""
     import soundfile
 
     try:
         with soundfile.SoundFile(path) as file:
-            audio, rate = file.read(round(MOST_SECONDS * file.samplerate), dtype="int16"), file.samplerate
+            audio, rate = file.read(round(seconds * file.samplerate), dtype="int16"), file.samplerate
     except (soundfile.LibsndfileError, OSError):
         return b""
     return flac(audio, rate) if len(audio) else b""

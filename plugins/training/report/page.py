@@ -15,7 +15,8 @@ from typing import Any
 
 from ambientd.samplernn.checkpoint import Card, Checkpoint, load, write_atomically
 from ambientd_plugins.training.errors import TrainingError
-from ambientd_plugins.training.report.audio import album_flac, as_flac, latest_samples
+from ambientd_plugins.training.folder import RunFolder, read_lines
+from ambientd_plugins.training.report.audio import BEST_SECONDS, MOST_SECONDS, album_flac, as_flac, latest_samples
 from ambientd_plugins.training.report.chart import Line, chart
 from ambientd_plugins.training.report.html import definitions, figure, link, page, section, table
 
@@ -59,22 +60,10 @@ def read_run(folder: Path) -> Records:
     return Records(
         folder,
         config if isinstance(config, dict) else {},
-        _lines(folder / "losses.jsonl"),
-        _lines(folder / "log.jsonl"),
+        read_lines(folder / "losses.jsonl"),
+        read_lines(folder / "log.jsonl"),
         load(best) if best.is_file() else None,
     )
-
-
-def _lines(path: Path) -> list[dict[str, Any]]:
-    found = []
-    for line in path.read_text("utf-8", "replace").splitlines() if path.is_file() else []:
-        try:
-            value = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(value, dict):
-            found.append(value)
-    return found
 
 
 def _facts(records: Records) -> str:
@@ -145,15 +134,24 @@ def _scores(records: Records) -> str:
 
 
 def _listen(records: Records) -> str:
-    """The album's own sound, then the latest samples, each with its mel spectrogram."""
-    figures = []
-    if records.best and records.best.prime.size:
-        figures.append(figure("The album, as the model hears it", album_flac(records.best)))
-    for file in latest_samples(records.folder / "samples"):
-        flac = as_flac(file)
-        if flac:
-            figures.append(figure(file.stem, flac, _picture(file.with_suffix(".png"))))
-    return section("To hear and to look at", "".join(figures)) if figures else ""
+    """The album's own sound, the best checkpoint's, then the latest samples, each with its mel spectrogram."""
+    folder, best, figures = RunFolder(records.folder), None, []
+    if records.best:
+        card = records.best.card
+        best = folder.take(card.training.steps, card.temperature)
+        if records.best.prime.size:
+            figures.append(figure("The album, as the model hears it", album_flac(records.best)))
+        figures.append(_take(best, f"The best checkpoint: {best.stem}", BEST_SECONDS))
+    figures += [_take(file, file.stem, MOST_SECONDS) for file in latest_samples(folder.samples) if file != best]
+    found = "".join(figures)
+    return section("To hear and to look at", found) if found else ""
+
+
+def _take(file: Path, caption: str, seconds: float) -> str:
+    """Nothing where it cannot be heard."""
+    flac = as_flac(file, seconds)
+    html: str = figure(caption, flac, _picture(file.with_suffix(".png"))) if flac else ""
+    return html
 
 
 def _picture(path: Path) -> bytes:

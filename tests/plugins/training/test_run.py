@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import shutil
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 
 from ambientd.samplernn.checkpoint import load
 from ambientd_plugins.training.albums.cutting import Cut, chunk_album
+from ambientd_plugins.training.distributed import Team
 from ambientd_plugins.training.errors import AlbumError, TrainingError
 from ambientd_plugins.training.run import Run
 
@@ -41,6 +43,13 @@ def test_what_is_under_way_is_told(album, tmp_path, request_for):
     run = Run(tmp_path / "run", request_for(album, steps=4))
     run.train(lambda progress: done.append(progress.fraction), lambda line: None, done.append)
     assert done == [0.25, 0.5, "validating", 0.75, 1.0, "validating", "testing"]
+
+
+def test_a_validation_tells_how_far_the_training_is(album, tmp_path, request_for):
+    run = Run(tmp_path / "run", request_for(album, steps=4))
+    said = [line for line in train(run) if line.startswith("validation")]
+    assert [line.partition(", ")[0] for line in said] == ["validation at 50%", "validation at 100%"]
+    assert re.fullmatch(r"validation at 100%, 0\.\d minutes: \d\.\d+ bits per sample \(training .*, best .*\)", said[1])
 
 
 def test_a_bad_step_is_told_and_the_training_goes_on(album, tmp_path, request_for):
@@ -192,6 +201,25 @@ def test_it_finishes_once(album, tmp_path, request_for):
     assert train(again) == []
     assert again.trainer.step == 10
     assert run.best_checkpoint.read_bytes() == before
+
+
+def test_only_the_first_of_several_processes_listens_at_the_end(album, tmp_path, request_for):
+    """Going on, the others see the checkpoints that the first has left in the folder."""
+    first = Run(tmp_path / "run", request_for(album, steps=2, validations=1))
+    train(first)
+
+    class Other(Team):
+        leads = False
+
+        def from_leader(self, data):
+            return first.folder.state.read_bytes()
+
+    run = Run(tmp_path / "run", request_for(album, steps=4, validations=1), team=Other())
+    assert run.trainer.step == 2
+    done = []
+    run.choice.finish = lambda *words: done.append("finish")
+    train(run)
+    assert (run.trainer.step, done) == (4, [])
 
 
 def test_the_checkpoint_leads_its_voices_along_the_album(album, tmp_path, request_for):

@@ -2,16 +2,23 @@
 
 import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import soundfile
 
 from ambientd.samplernn.checkpoint import load
+from ambientd_plugins.training import progress
 from ambientd_plugins.training.folder import only_one
+from ambientd_plugins.training.run import Progress
+from ambientd_plugins.training.train_command import _with_progress
 
 TINY = ["--dim", "16", "--n_rnn", "1", "--frame_sizes", "4", "2", "--sample_rate", "8000", "--sequence", "256"]
 TINY += ["--batch", "4", "--threads", "1"]
@@ -21,6 +28,18 @@ def ambientd(*words, cwd, **kw):
     home = {"XDG_DATA_HOME": str(cwd / "data"), "XDG_CONFIG_HOME": str(cwd / "config")}
     command = [sys.executable, "-m", "ambientd", *map(str, words)]
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=os.environ | home, timeout=300, **kw)
+
+
+def heard(stdout, cwd):
+    """The file that is left by the command which a training's last line says to hear its model by."""
+    last = stdout.splitlines()[-1]
+    assert last.startswith("hear it: ambientd render --model ")
+    words = shlex.split(last.removeprefix("hear it: ambientd "))
+    done = ambientd(*words, cwd=cwd)
+    assert done.returncode == 0, done.stderr
+    out = cwd / words[-1]
+    assert soundfile.info(out).duration == 30
+    return out
 
 
 def test_from_album_to_library(album, tmp_path):
@@ -53,6 +72,12 @@ def test_from_album_to_library(album, tmp_path):
     assert checkpoint.card.scores["tonality"] >= 0
     assert checkpoint.card.album_scores["tonality"] > 0.5
     assert checkpoint.profile is not None
+    assert trained.stdout.splitlines()[-3:] == [
+        "report: runs/tones/report.html",
+        f"installed as {tmp_path / 'data' / 'ambientd' / 'models' / 'tones.safetensors'}",
+        "hear it: ambientd render --model tones --seconds 30 --out tones.wav",
+    ]
+    assert heard(trained.stdout, tmp_path) == tmp_path / "tones.wav"
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks into /proc")
@@ -166,7 +191,7 @@ def test_nothing_to_train_is_refused(tmp_path, budget):
 
 
 def test_a_log_file_is_told_first_what_is_going_on_and_in_whole_lines(album, tmp_path):
-    name = "a-name-that-does-not-fit-eighty-columns-" * 3
+    name = "a name that does not fit eighty columns-" * 3
     taken = tmp_path / "runs" / name / "samples"
     taken.parent.mkdir(parents=True)
     taken.write_text("in the way")
@@ -176,6 +201,33 @@ def test_a_log_file_is_told_first_what_is_going_on_and_in_whole_lines(album, tmp
     assert done.stdout.startswith(f"preparing {name}")
     begun = [line.split()[0] for line in done.stderr.splitlines()]
     assert begun == ["not", "validation", "trained;", "test"]
+    assert heard(done.stdout, tmp_path) == tmp_path / f"{name}.wav"
+
+
+class Steady:
+    """Stands in for a run of a thousand steps."""
+
+    trainer = SimpleNamespace(progress=0.0)
+
+    def train(self, progress, say, doing):
+        for step in range(1000):
+            progress(Progress((step + 1) / 1000, 4.5, 104_000.0, step / 1000, 4.25))
+
+
+def test_a_log_file_is_told_now_and_then_what_the_bar_shows(monkeypatch, capsys):
+    monkeypatch.setattr(progress, "FIRST_LINE_SECONDS", 0.0)
+    _with_progress(Steady())
+    said = r"training at 0%: 4\.500 bits per sample \(best 4\.250\), 104k samples/s, 0\.00 h heard, 0:00:0\d left\n"
+    assert re.fullmatch(said, capsys.readouterr().err)
+
+
+def test_a_terminal_has_the_bar_alone(monkeypatch, capsys):
+    monkeypatch.setattr(progress, "FIRST_LINE_SECONDS", 0.0)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    _with_progress(Steady())
+    shown = capsys.readouterr().err
+    assert "104k/s" in shown
+    assert "samples/s" not in shown
 
 
 def test_a_run_folder_refuses_other_settings(album, tmp_path):

@@ -14,7 +14,7 @@ from ambientd.samplernn.scores import Scores
 from ambientd_plugins.training import dataset
 from ambientd_plugins.training.folder import RunFolder
 from ambientd_plugins.training.judging.choice import NEAR, Choice, ranked
-from ambientd_plugins.training.judging.listen import Heard, best_of
+from ambientd_plugins.training.judging.listen import TEMPERATURES, Ear, Heard, best_of, outward
 
 ARCHITECTURE = Architecture(dim=8, frame_sizes=(4, 8), n_rnn=1)
 RATE = 8000
@@ -67,6 +67,46 @@ def heard(*qualities):
 def test_the_safe_range_has_no_gap(qualities, best, safe):
     found, range_ = best_of(heard(*qualities))
     assert (found.temperature, range_) == (best, safe)
+
+
+@pytest.mark.parametrize(
+    ("again", "best", "safe"),
+    [
+        ({0.95: 0.4}, 0.95, (0.9, 1.0)),  # for long it sounds a little worse, as everything does
+        ({0.95: -0.4}, 0.9, (0.9, 0.9)),
+        ({0.9: -0.2, 0.95: 0.3}, 0.95, (0.95, 1.0)),
+        ({0.9: -0.2, 0.95: -0.4, 1.0: -0.1}, 1.0, None),
+    ],
+)
+def test_where_little_is_heard_again_the_rest_stays_known(again, best, safe):
+    """What is in the longer take counts; at 0.9, 0.95 and 1 there was a shorter one."""
+    longer = [Heard(t, GOOD, "hiss" if q < 0 else "", q) for t, q in again.items()]
+    found, range_ = best_of(longer, heard(0.5, 0.6, 0.5, -0.1)[:3])
+    assert (found.temperature, range_) == (best, safe)
+
+
+@pytest.mark.parametrize("first", TEMPERATURES)
+def test_what_was_heard_has_no_gap_and_begins_where_it_should(first):
+    order = outward(first)
+    assert order[0] == first
+    for count in range(1, len(order) + 1):
+        places = [TEMPERATURES.index(t) for t in order[:count]]
+        assert max(places) - min(places) == count - 1
+    assert outward(1.0) == [1.0, 0.95, 0.9, 1.05, 0.85]
+
+
+class HissAbove(Ear):
+    """Hears GOOD below `limit` and HISS from there on, and writes down what it heard: (step, temperature)."""
+
+    def __init__(self, limit):
+        self.limit, self.album, self.profile, self.heard = limit, ALBUM, None, []
+
+    def hear(self, checkpoint, out, length, temperature, own_temperature, interrupted):
+        assert load(checkpoint).card.temperature == own_temperature
+        out.parent.mkdir(exist_ok=True)
+        soundfile.write(out, np.zeros(round(length * RATE)), RATE)
+        self.heard.append((int(checkpoint.stem.removeprefix("step")), temperature))
+        return self.judged(temperature, HISS if temperature >= self.limit else GOOD)
 
 
 @pytest.fixture
@@ -123,6 +163,57 @@ def test_the_few_best_are_kept_and_heard_again(choice):
     again = Choice(choice.folder, choice.data, ARCHITECTURE, RATE, listens=True)
     assert {step: c.scores for step, c in again.cards.items()} == {step: c.scores for step, c in choice.cards.items()}
     assert again.best_bits == 4.0
+
+
+def test_a_short_last_listening_discards_nothing(choice):
+    """The better model hisses from 1.0 up, and there is time for one take."""
+    choice.ear = HissAbove(1.0)
+    enter(choice, 10, 6.0, seconds=60.0)
+    line = enter(choice, 20, 4.0, seconds=60.0).line
+    choice.folder.append(choice.folder.log, {"step": 20} | line)
+    before = load(choice.folder.best).card
+    assert (before.training.steps, before.temperature_range) == (20, (0.85, 0.95))
+    again = Choice(choice.folder, choice.data, ARCHITECTURE, RATE, listens=True)
+    again.ear = HissAbove(1.0)
+    again.finish(1e-4, lambda: False)
+    assert again.ear.heard == [(20, before.temperature)]
+    after = load(choice.folder.best).card
+    assert (after.training.steps, after.temperature, after.temperature_range) == (20, before.temperature, (0.85, 0.95))
+
+
+def test_each_picture_is_of_the_take_beside_it(choice, monkeypatch):
+    drawn = "ambientd_plugins.training.judging.choice.mel_png"
+    monkeypatch.setattr(drawn, lambda panels, rate: b"%d" % max(map(len, panels.values())))
+    choice.ear = HissAbove(1.0)
+    enter(choice, 10, 5.0, seconds=60.0)
+    samples = choice.folder.samples
+    other = samples / "step10-t0.95.png"
+    other.write_bytes(b"of an earlier take")
+    choice.finish(60.0, lambda: False)
+    assert soundfile.info(samples / "step10-t0.85.wav").duration == 40
+    assert [path.name for path in samples.glob("*.png")] == ["step10-t0.85.png"]
+    assert (samples / "step10-t0.85.png").read_bytes() == b"%d" % (40 * RATE)
+
+
+def test_a_take_that_is_gone_is_not_drawn(choice):
+    """What is heard for long hisses, and of what is left the best has no file any more."""
+    choice.ear = HissAbove(1.0)
+    enter(choice, 10, 5.0, seconds=60.0)
+    choice.ear = HissAbove(0.1)
+    (choice.folder.samples / "step10-t0.9.wav").unlink()
+    choice.finish(1e-4, lambda: False)
+    best = load(choice.folder.best).card
+    assert (best.temperature, best.temperature_range) == (0.9, (0.9, 0.95))
+    assert not list(choice.folder.samples.glob("*.png"))
+
+
+def test_a_validation_listens_first_as_the_best_sounds_best(choice):
+    choice.ear = HissAbove(0.9)
+    enter(choice, 10, 5.0, seconds=60.0)
+    enter(choice, 20, 4.0)
+    assert choice.ear.heard[-1] == (20, 0.85)
+    best = load(choice.folder.best).card
+    assert (best.training.steps, best.temperature, best.temperature_range) == (20, 0.85, (0.85, 0.85))
 
 
 def test_without_listening_the_numbers_choose(choice):

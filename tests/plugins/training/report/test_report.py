@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from ambientd.samplernn.checkpoint import Album, Architecture, Card, Training, save
+from ambientd.samplernn.checkpoint import Album, Architecture, Card, Training, load, save
 from ambientd.samplernn.model import SampleRNN
 from ambientd_plugins.training.errors import TrainingError
 from ambientd_plugins.training.report import audio as report_audio
+from ambientd_plugins.training.report import page as report_page
 from ambientd_plugins.training.report.chart import MOST_POINTS, Line, chart, thinned
 from ambientd_plugins.training.report.page import write_report
 from ambientd_plugins.training.report.pictures import mel_png
@@ -141,14 +142,33 @@ def test_the_sounds_and_pictures_are_inside(run):
 
 def test_the_page_stays_small(run, monkeypatch):
     monkeypatch.setattr(report_audio, "MOST_SAMPLES", 3)
-    monkeypatch.setattr(report_audio, "MOST_SECONDS", 0.5)
+    monkeypatch.setattr(report_page, "MOST_SECONDS", 0.5)
     for step in (20_000, 21_000, 100_000):
         soundfile.write(run / "samples" / f"step{step}.flac", sound(4.0), RATE)
     (run / "samples" / "step200000.wav").write_bytes(b"half a file")
-    page = Page(write_report(run).read_text())
-    figures = page.sources("audio")
+    figures = Page(write_report(run).read_text()).sources("audio")
     assert len(figures) == 1 + 2  # the album, and of the three latest the two that can be read
     assert soundfile.info(io.BytesIO(base64.b64decode(figures[1].partition("base64,")[2]))).frames == RATE // 2
+
+
+@pytest.mark.parametrize("later", [2, 40])
+def test_the_best_checkpoint_is_heard_first_however_old_it_is(run, later):
+    best = run / "checkpoints" / "best.safetensors"
+    loaded = load(best)
+    training = loaded.card.training.model_copy(update={"steps": 9000})
+    save(best, loaded.card.model_copy(update={"training": training}), loaded.tensors, loaded.prime)
+    take = run / "samples" / "step9000-t0.95.wav"
+    soundfile.write(take, sound(40.0) / 2, RATE)
+    take.with_suffix(".png").write_bytes(mel_png({"best": sound()}, RATE))
+    for step in range(later):
+        soundfile.write(run / "samples" / f"step{10_000 + step}-t0.95.wav", sound(0.1), RATE)
+    html = write_report(run).read_text()
+    captions = re.findall("<figcaption>(.*?)</figcaption>", html)
+    assert captions[:3] == ["The album, as the model hears it", "The best checkpoint: step9000-t0.95", "step19000"]
+    assert len(captions) == min(later + 4, 2 + report_audio.MOST_SAMPLES)
+    heard, _ = soundfile.read(io.BytesIO(base64.b64decode(Page(html).sources("audio")[1].partition("base64,")[2])))
+    assert np.abs(heard - sound(40.0) / 2).max() < 1e-4
+    assert Page(html).sources("img")[0].endswith(base64.b64encode(take.with_suffix(".png").read_bytes()).decode())
 
 
 def test_a_young_run_has_a_page_too(run):
