@@ -103,9 +103,10 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(album, tmp_path):
     assert again.returncode == 0, again.stderr
 
 
-def test_ctrl_c_while_it_prepares_is_no_failure(tmp_path):
-    os.mkfifo(tmp_path / "slow.wav")  # never ends to be opened
-    command = [sys.executable, "-m", "ambientd", "train", "--exp", "tones", "--dataset", "slow.wav", *TINY]
+def test_ctrl_c_while_it_prepares_is_no_failure(album, tmp_path):
+    (album / "album.toml").unlink()
+    os.mkfifo(album / "album.toml")  # never ends to be opened
+    command = [sys.executable, "-m", "ambientd", "train", "--exp", "tones", "--dataset", "album", *TINY]
     running = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert running.stdout.readline().startswith("preparing tones")
     running.send_signal(signal.SIGINT)
