@@ -19,6 +19,30 @@ __all__ = ["RATE", "Running", "makes_new_sound", "process", "write_calm_model"]
 RATE = 16_000
 
 
+def undisturbed(attempt, times=3):
+    """attempt() -> (what was found, whether the machine kept somebody waiting): the first that it left alone, or fail.
+
+    For promises that no program can keep on a machine that stands still.
+    """
+    for _ in range(times):
+        found, disturbed = attempt()
+        if not disturbed:
+            return found
+    raise AssertionError(f"the machine was too busy, {times} times")
+
+
+def bed_is_over(status):
+    """True once it has not been heard for half a second."""
+    since = [status]
+
+    def over(status):
+        if status["bed_seconds"] != since[0]["bed_seconds"]:
+            since[0] = status
+        return status["uptime_seconds"] > since[0]["uptime_seconds"] + 0.5
+
+    return over
+
+
 def write_calm_model(path, level=0.2):
     """A model that draws soft low-passed noise: smooth enough for a click to stand out."""
     architecture = ck.Architecture(dim=16, frame_sizes=(8, 16), n_rnn=1, pre_emphasis=0.95, album_gain=0.02 / level)

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from .running import undisturbed
+
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 RATE = 48_000
 
@@ -41,9 +43,14 @@ def test_steps_sent_by_osc_are_heard_from_a_sound_server():
         pytest.skip(f"needs {', '.join(missing)} (Debian: pulseaudio pulseaudio-utils libasound2-plugins)")
     words = ["--steps", "10", "--output", "pulse", "--latency", "live", "--knob", "volume", "--json"]
     command = [sys.executable, str(BENCHMARKS / "latency.py"), *words]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
-    assert done.stdout, done.stderr
-    (row,) = json.loads(done.stdout)
+
+    def measured():
+        done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+        assert done.stdout, done.stderr
+        (row,) = json.loads(done.stdout)
+        return (done, row), row["underruns"]
+
+    done, row = undisturbed(measured)
     # How soon and how whole depends on what else the machine does; that it is heard, and after it was sent, does not.
     assert row["steps"] == 10
     assert row["lost"] <= 2

@@ -90,7 +90,8 @@ def elsewhere(pulse, monkeypatch):
 
 
 def test_a_sound_server_gets_the_sound_whole_and_again_after_the_process_was_killed(elsewhere, tmp_path):
-    sink = Device(DeviceConfig(device="ambient", buffer=0.3), 48_000, 2)
+    # With a buffer that rides out what the machine may do meanwhile.
+    sink = Device(DeviceConfig(device="ambient", buffer=2.0), 48_000, 2)
     recording = elsewhere.record(tmp_path / "monitor.raw")
     written = 0
 
