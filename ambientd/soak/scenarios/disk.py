@@ -82,7 +82,9 @@ def _compiled_on(disk: Path) -> Path:
     from ambientd.engine.kernels.cache import kernel_folder
 
     kept, cache = kernel_folder(), disk / "cache"
-    shutil.copytree(kept, cache / "ambientd" / "kernels" / kept.name)
+    # Somebody else may be compiling into it.
+    unfinished = shutil.ignore_patterns("*.tmp.*")
+    shutil.copytree(kept, cache / "ambientd" / "kernels" / kept.name, ignore=unfinished)
     return cache
 
 
@@ -95,7 +97,9 @@ def removed(rig: Rig, effort: Effort) -> list[Measure]:
             file = Path(before["log"]["file"])
             _happening(other, lambda s: folder.exists())
             for path in (folder, file.parent, other.disk / "data" / "ambientd" / "replay"):
-                shutil.rmtree(path)
+                # At once: who finds its folder half removed makes a file in it.
+                path.rename(aside := path.with_name(f"{path.name}-removed"))
+                shutil.rmtree(aside)
             other.until(lambda s: _sink(s).startswith("failed") and _lines(other, REPLAY), PATIENCE)
             _happening(other, lambda s: file.exists())
             other.listen(LISTEN_SECONDS)
