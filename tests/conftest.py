@@ -10,8 +10,13 @@ import time
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from .running import Running, write_calm_model
+
+# A machine that stands still for a moment is no fault; and what is found once is found again.
+settings.register_profile("tests", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")
 
 PULSE_CONFIG = """
 load-module module-null-sink sink_name=ambient rate=48000 channels=2 format=float32le

@@ -107,8 +107,11 @@ def test_what_does_not_ask_gets_nothing(serving: Serving, method: str) -> None:
 
 
 def test_a_flood_of_requests_is_turned_away(serving: Serving) -> None:
-    statuses = [get(serving, "/ambientd/ping")[0] for _ in range(60)]
-    assert {200, 429} == set(statuses)
+    statuses: list[int] = []
+    while 429 not in statuses:
+        assert len(statuses) < 5000
+        statuses.append(get(serving, "/ambientd/ping")[0])
+    assert set(statuses) == {200, 429}
 
 
 def test_a_websocket_plays_and_hears_what_it_listens_to(serving: Serving, client: websocket.WebSocket) -> None:

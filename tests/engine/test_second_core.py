@@ -153,14 +153,14 @@ def test_a_full_mailbox_takes_no_more(job):
 
 
 def test_the_thread_ends_cleanly_and_sleeps_between_blocks():
-    before = threading.active_count()
+    before = {*threading.enumerate()}
     bank = Bank(1, 1, "two")
-    assert threading.active_count() == before + 1
+    (thread,) = {*threading.enumerate()} - before
     second = bank._second
     bank.render(np.zeros((BLOCK, 1), np.float32))
     wait_for(lambda: second.idle and second._asleep.locked())  # it waits for a lock, not for a word in memory
     bank.close()
-    wait_for(lambda: threading.active_count() == before)
+    wait_for(lambda: not thread.is_alive())
 
 
 class Clock:

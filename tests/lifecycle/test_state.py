@@ -111,6 +111,7 @@ def test_it_is_written_when_something_changed_and_not_more_often_than_need_be(tm
     keeper.turn()
     disk.wait()
     keeper.end()
+    disk.wait()
     keeper.close()
     assert [(state.parameters["volume"], state.ended) for state in disk.saved] == [
         (1.0, False), (0.5, False), (0.5, True),
@@ -123,9 +124,10 @@ def test_a_disk_that_takes_nothing_is_told_once_and_tried_again(tmp_path):
     disk, now, said = Disk(tmp_path / "folder" / "state.json"), [0.0], []
     (tmp_path / "folder").write_text("in the way")
     keeper = StateKeeper(disk, lambda: STATE, said.append, clock=lambda: now[0])
-    for now[0] in (10.0, 20.0, 30.0):
-        keeper.turn()
-        disk.wait()
+    for _ in range(3):
+        while not disk.written.acquire(timeout=0.1):
+            now[0] += 10
+            keeper.turn()
     (tmp_path / "folder").unlink()
     while not disk.saved:
         now[0] += 10

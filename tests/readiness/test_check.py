@@ -27,11 +27,12 @@ LARGE = (".safetensors", ".flac")
 @pytest.fixture
 def check(home):
     def run(*sets, environment=None, config=(), expect=0):
+        at_home = {"HOME": os.environ["HOME"]}  # a sound server's own has no compiled kernels
         folders = {f"XDG_{kind}_HOME": str(home / kind.lower()) for kind in ("DATA", "CONFIG")}
         words = ["audio.output=null", "osc.port=0", "osc.query_port=0", 'slots=[{model="calm"}]', "replay.limit_mb=32"]
         done = subprocess.run(
             [sys.executable, "-m", "ambientd", "check", *config, "--json", "--seconds", "0.1", "--set", *words, *sets],
-            env=dict(os.environ) | folders | {"XDG_RUNTIME_DIR": str(home)} | (environment or {}),
+            env=dict(os.environ) | folders | {"XDG_RUNTIME_DIR": str(home)} | (environment or {}) | at_home,
             capture_output=True, text=True, timeout=200,
         )  # fmt: skip
         assert done.returncode == expect, done.stdout + done.stderr
