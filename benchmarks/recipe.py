@@ -2,7 +2,7 @@
 
     python benchmarks/recipe.py --album FOLDER --what no-ema --seed 1 --cpu-minutes 5 --out results.jsonl
     python benchmarks/recipe.py --all --album FOLDER FOLDER --out results.jsonl     whatever is not in there yet
-    python benchmarks/recipe.py --table results.jsonl                               as Markdown
+    python benchmarks/recipe.py --table results.jsonl race.jsonl                    as Markdown
 
 Data, held-out part, clock and judge are those of textbook.py: the test bits per sample of the last tenth of every
 track, the state carried from its first sample; one thread. What a variant is: VARIANTS. Parts of a model that are
@@ -176,6 +176,7 @@ VARIANTS = {
     "batch-32": Variant("batch 32", batch=32),
     "n_rnn-1": Variant("one GRU layer a tier", n_rnn=1),
     "no-carry": Variant("state begun anew every sequence", resets=(0.0, 0.0)),
+    "soon-anew": Variant("state begun anew after 0.25 to 1 s", resets=(0.25, 1.0)),
     "no-ema": Variant("the last weights, not averaged", ema=0.0),
     "no-dropout": Variant("without dropout", dropout=0.0),
     "dropout-half": Variant("half the sample tier left out of each step", dropout=0.5),
@@ -235,6 +236,10 @@ def table(rows: Iterable[dict[str, Any]]) -> str:
     """Markdown: a line a variant; means over the seeds, differences from the default with the same seed and budget."""
     found: dict[tuple[float, str, str], dict[int, dict[str, Any]]] = defaultdict(dict)
     for row in rows:
+        if row.get("who") == "ours":  # of race.py: the default
+            row = row | {"what": "default", "asked_cpu_minutes": float(round(row["cpu_minutes"]))}
+        elif "who" in row:
+            continue
         found[row["asked_cpu_minutes"], row["what"], row["album"]][row["seed"]] = row
     budgets, albums = (sorted({key[place] for key in found}) for place in (0, 2))
     lines = []
@@ -271,7 +276,7 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     kind = parser.add_mutually_exclusive_group(required=True)
     kind.add_argument("--what", choices=VARIANTS)
     kind.add_argument("--all", action="store_true", help="with every --album and each of --seeds")
-    kind.add_argument("--table", type=Path, metavar="RESULTS", help="print results as a table")
+    kind.add_argument("--table", type=Path, nargs="+", metavar="RESULTS", help="print results as a table")
     parser.add_argument("--album", type=Path, nargs="+", default=[])
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1])
@@ -292,7 +297,7 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
 if __name__ == "__main__":
     options = arguments()
     if options.table:
-        print(table(read(options.table)))
+        print(table(row for results in options.table for row in read(results)))
     elif options.all:
         run_all(options)
     else:

@@ -66,6 +66,9 @@ def test_means_and_differences_are_of_the_same_seeds(recipe):
     rows = [row("default", 1, 5.0), row("default", 2, 6.0), row("no-ema", 1, 5.1), row("no-ema", 2, 6.3)]
     assert "| 5.700 | +0.200 (+0.100 to +0.300) | 10 |" in recipe.table(rows)
     assert "| 5.100 | +0.100 | 10 |" in recipe.table(rows[:3])
+    race = [{"who": who, "album": "a", "seed": 1, "dim": 8, "cpu_minutes": 5.02, "test_bits": bits, "steps": 10}
+            for who, bits in (("ours", 5.0), ("textbook", 9.0))]  # fmt: skip
+    assert "| 5.100 | +0.100 | 10 |" in recipe.table([*race, rows[2]])
 
 
 def test_the_scan_is_its_own_equation(recipe):
