@@ -81,11 +81,14 @@ def render(
     from ambientd.engine.voice import VoiceLoader
     from ambientd.samplernn.checkpoint import load_card
     from ambientd.samplernn.library import resolve_local
+    from ambientd.samplernn.sums import check_sum
 
     if as_json and not count:
         raise UsageError("--json prints the order of several takes", "Say how many with --count")
     check_output(out)
     paths = [resolve_local(model) for model in models]
+    for path in paths:
+        check_sum(path)
     loader = VoiceLoader(precision, levelled=len(paths) > 1)  # one alone is as loud as its album, and is judged so
     inner = {"temperature": temperature, "stretch": stretch, "freeze": freeze, "chaos": chaos}
 

@@ -124,6 +124,14 @@ def test_what_cannot_be_done_is_one_line_and_leaves_nothing(tmp_path, model_file
     assert sorted(path.suffix for path in tmp_path.iterdir()) == [".safetensors"] * 2
 
 
+def test_a_model_that_is_not_the_one_published_is_not_rendered(tmp_path, model_files):
+    (tmp_path / "SHA256SUMS").write_text(f"{'0' * 64}  {model_files[0].name}\n")
+    words = ["render", "--seconds", "1", "--model", str(model_files[0]), "--out", str(tmp_path / "a.wav")]
+    result = CliRunner().invoke(main, words)
+    assert (result.exit_code, result.output.count("\n")) == (4, 1)
+    assert "is not the file that was published" in result.output
+
+
 def test_rendering_never_imports_torch(tmp_path, model_files):
     arguments = ["render", "--model", str(model_files[0]), "--seconds", "0.1", "--out", str(tmp_path / "a.wav")]
     code = f"""
