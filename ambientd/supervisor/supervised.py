@@ -12,8 +12,8 @@ from ambientd.ipc.child import Child, Message
 FIRST_BACK_OFF, MOST_BACK_OFF = 0.25, 2.0
 HEALTHY_SECONDS = 5.0
 """A child that lived this long did not fail at its start: the next restart is quick again."""
-STALL_SECONDS = 0.5
-"""Between two looks: the whole machine stood still, and no child is to blame for it."""
+STALL_SECONDS, TURN_SECONDS = 0.5, 0.1
+"""Between two looks: the whole machine stood still, and no child is to blame for more of it than a slow turn."""
 
 
 class ProcessState(Enum):
@@ -63,9 +63,13 @@ class Supervised:
         return self.child.pid if self.child else None
 
     def start(self) -> None:
-        """Make the process; also the way to get a fresh one at once. Raises OSError where none can be made."""
+        """Make the process; also the way to get a fresh one at once. Where none can be made it is tried again."""
         self.stop()
-        self.child = self._start()
+        try:
+            self.child = self._start()
+        except Exception as error:  # no memory for another process, perhaps
+            self._wait(f"could not be started ({getattr(error, 'strerror', None) or error})", time.monotonic())
+            return
         self._born = self._looked = time.monotonic()
         self._become(ProcessState.STARTING)
 
@@ -88,12 +92,12 @@ class Supervised:
         """Call often: notices a death or a hang, and restarts when it is due."""
         now = time.monotonic()
         if self.state is ProcessState.WAITING and now >= self._due:
-            self._start_again(now)
+            self.start()
         if self.child is None:
             return
         if now - self._looked > STALL_SECONDS:
-            self._born += now - self._looked
-            self._moved += now - self._looked
+            self._born += now - self._looked - TURN_SECONDS
+            self._moved += now - self._looked - TURN_SECONDS
         self._looked = now
         fault = self._fault(now)
         if fault:
@@ -112,17 +116,13 @@ class Supervised:
             self._last, self._moved = progress, now
         return f"made no progress for {self._patience:g} s" if now - self._moved > self._patience else ""
 
-    def _start_again(self, now: float) -> None:
-        try:
-            self.start()
-        except OSError as error:  # no memory for another process, perhaps
-            self._wait(f"could not be started ({error.strerror or error})", now)
-
     def _fail(self, fault: str, now: float) -> None:
-        self._lost(self.child.returncode if self.child else None)
-        self.stop()
-        self.restarts += 1
-        self._wait(fault, now)
+        try:
+            self._lost(self.child.returncode if self.child else None)
+        finally:  # whatever surprised those who were told
+            self.stop()
+            self.restarts += 1
+            self._wait(fault, now)
 
     def _wait(self, fault: str, now: float) -> None:
         self.faults.append(fault)

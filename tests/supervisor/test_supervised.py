@@ -21,7 +21,7 @@ class Process:
 
 class Rig:
     def __init__(self, clock):
-        self.clock, self.progress, self.errors, self.said, self.lost = clock, 0, [], [], []
+        self.clock, self.progress, self.starts, self.errors, self.said, self.lost = clock, 0, 0, [], [], []
         self.watched = Supervised(
             "player", self.start, lambda: self.progress, lambda: True, grace=10.0, patience=1.2,
             report=self.said.append, lost=self.lost.append,
@@ -30,6 +30,7 @@ class Rig:
         self.watched.ready()
 
     def start(self):
+        self.starts += 1
         if self.errors:
             raise self.errors.pop()
         return Process()
@@ -74,7 +75,7 @@ def test_nobody_is_blamed_for_a_machine_that_stood_still(rig):
 
 
 def test_a_process_that_cannot_be_made_is_tried_again(rig):
-    rig.errors = [OSError(errno.EAGAIN, "Resource temporarily unavailable")] * 3
+    rig.errors = [MemoryError("none left"), *[OSError(errno.EAGAIN, "Resource temporarily unavailable")] * 2]
     rig.watched.child.alive = False
     rig.pass_by(1.2)
     assert rig.watched.state is ProcessState.WAITING
@@ -82,3 +83,27 @@ def test_a_process_that_cannot_be_made_is_tried_again(rig):
     rig.pass_by(5.0)
     assert rig.watched.state is ProcessState.STARTING
     assert (rig.watched.restarts, len(rig.lost), len(rig.said)) == (1, 1, 4)
+    rig.errors = [OSError(errno.EAGAIN, "Resource temporarily unavailable")]
+    rig.watched.start()  # a reload
+    assert rig.watched.state is ProcessState.WAITING
+    rig.pass_by(3.0)
+    assert rig.watched.state is ProcessState.STARTING
+
+
+def test_a_hang_is_found_by_a_supervisor_that_is_slow_every_time(rig):
+    for _ in range(30):
+        rig.clock[0] += STALL_SECONDS + 0.1
+        rig.watched.watch()
+    assert rig.watched.restarts == 1
+
+
+def test_a_surprise_of_who_is_told_costs_no_process(rig):
+    def surprised(returncode):
+        raise RuntimeError
+
+    rig.watched._lost = surprised
+    rig.watched.child.alive = False
+    with pytest.raises(RuntimeError):
+        rig.watched.watch()
+    rig.pass_by(0.5)
+    assert rig.watched.state is ProcessState.STARTING
