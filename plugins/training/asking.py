@@ -40,8 +40,9 @@ def ask(
     counts for what was left out. device: a key of BATCH.
     Raises TrainingError for what cannot be trained, before anything is read or written.
     """
+    kept_batch = before["batch"] if before is not None and "batch" not in given else None
     if before is not None:
-        theirs = {n: v for n, v in _as_typed(completed(before), given, processes).items() if n in settings}
+        theirs = {n: v for n, v in _as_typed(completed(before), given).items() if n in settings}
         settings, given = {**settings, **theirs}, {*given, *theirs}
     _check(settings)
     asked: dict[str, Any] = {**settings, "frame_sizes": tuple(accumulate(settings["frame_sizes"], mul))}
@@ -54,7 +55,7 @@ def ask(
     if origin:
         asked = families.inherit(asked, given, origin)
         asked |= {"family": origin.family, "base_hours": origin.hours_heard, "base_album": origin.album}
-    asked["batch"] = (asked["batch"] or BATCH[device]) * processes
+    asked["batch"] = kept_batch or (asked["batch"] or BATCH[device]) * processes
     # Absolute, so that it goes on from any other place.
     asked["dataset"] = str(Path(asked["dataset"]).resolve()) if asked["dataset"] else ""
     asked["albums"] = tuple(str(Path(album).resolve()) for album in asked["albums"])
@@ -69,14 +70,13 @@ def ask(
     return request, base
 
 
-def _as_typed(before: Mapping[str, Any], given: Collection[str], processes: int) -> dict[str, Any]:
+def _as_typed(before: Mapping[str, Any], given: Collection[str]) -> dict[str, Any]:
     """The options of a run, but those that are given now; of several that exclude each other all or none."""
     options = {
         **before,
         "frame_sizes": multiples(before["frame_sizes"]),
         "plain": before["forecast"] is None,
         "lr": before["learning_rate"],
-        "batch": before["batch"] // processes,
     }
     anew = {name for group in (BUDGETS, MUSIC) if not {*group}.isdisjoint(given) for name in group}
     return {name: value for name, value in options.items() if name not in anew.union(given)}

@@ -106,13 +106,13 @@ class Run:
         self.saved_step = 0
         self._curve: list[float] = []
         self.board: Board | None = None
-        if team.leads:
-            self._remember_request()
         saved = self._saved_state()
         if saved is not None:
             self._restore(saved)
         elif base is not None:
             self.trainer.start_from(base.tensors)
+        if team.leads:
+            self._remember_request()  # not before its music is known to be what it was
 
     @property
     def best_checkpoint(self) -> Path:
@@ -401,7 +401,7 @@ class Run:
         if changed := difference(before, self.marks):
             raise TrainingError(
                 f"the music of {self.folder.path} is not what it learnt from ({changed})",
-                "Put it back as it was, or use another --exp",
+                "Put it back as it was, name the right folder with --dataset, or use another --exp",
             )
 
     def _remember_request(self) -> None:
