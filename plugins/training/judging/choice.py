@@ -68,6 +68,11 @@ class Choice:
         cards = [load_card(path) for path in self.folder.candidates()]
         self.cards = {card.training.steps: card for card in cards}
         self.heard = {line["step"]: _logged(line) for line in read_lines(self.folder.log) if "step" in line}
+        # The log has the short takes alone; what a long one has found unsafe since is beyond the card's range.
+        for card in cards:
+            if card.temperature_range and (known := self.heard.get(card.training.steps)):
+                low, high = card.temperature_range
+                self.heard[card.training.steps] = {t: scores for t, scores in known.items() if low <= t <= high}
 
     @property
     def winner(self) -> Card | None:

@@ -181,6 +181,19 @@ def test_a_short_last_listening_discards_nothing(choice):
     assert (after.training.steps, after.temperature, after.temperature_range) == (20, before.temperature, (0.85, 0.95))
 
 
+def test_what_a_long_take_found_unsafe_stays_so(choice):
+    choice.ear = HissAbove(1.1)
+    line = enter(choice, 10, 5.0, seconds=60.0).line
+    choice.folder.append(choice.folder.log, {"step": 10} | line)
+    choice.ear = HissAbove(0.95)
+    choice.finish(60.0, lambda: False)
+    assert load(choice.folder.best).card.temperature_range == (0.85, 0.9)
+    again = Choice(choice.folder, choice.data, ARCHITECTURE, RATE, listens=True)
+    again.ear = HissAbove(0.95)
+    again.finish(1e-4, lambda: False)
+    assert load(choice.folder.best).card.temperature_range == (0.85, 0.9)
+
+
 def test_each_picture_is_of_the_take_beside_it(choice, monkeypatch):
     drawn = "ambientd_plugins.training.judging.choice.mel_png"
     monkeypatch.setattr(drawn, lambda panels, rate: b"%d" % max(map(len, panels.values())))
