@@ -28,7 +28,7 @@ def undisturbed(attempt, times=3):
         found, disturbed = attempt()
         if not disturbed:
             return found
-    raise AssertionError(f"the machine was too busy, {times} times")
+    raise AssertionError(f"{times} times; was the machine too busy? {found}")
 
 
 def bed_is_over(status):

@@ -8,8 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ..running import undisturbed
-
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
@@ -31,16 +29,14 @@ def test_the_pitch_of_a_recorded_tone_is_measured_to_a_millionth(faults, hz):
 @pytest.mark.parametrize("fault", ["killed", "hung", "rate", "elsewhere", "default", "jack-rate"])
 def test_the_sound_comes_back_at_its_pitch_and_the_tap_never_notices(fault):
     command = [sys.executable, str(BENCHMARKS / "device_faults.py"), "--fault", fault, "--json"]
-
-    def cycle():
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-        if "is missing" in done.stderr:
-            pytest.skip(done.stderr.strip())
-        assert done.stdout, done.stderr
-        (row,) = json.loads(done.stdout)
-        return row, abs(row["pitch_percent"]) > 0.1  # two blocks that came late are enough for that
-
-    row = undisturbed(cycle)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    rows = json.loads(done.stdout) if done.stdout else []
+    if "is missing" in done.stderr:
+        pytest.skip(done.stderr.strip())
+    assert rows, done.stderr
+    (row,) = rows
+    # A wrong rate is 8 % off; two blocks that a busy machine kept back turn the phase by a thousandth.
+    assert abs(row["pitch_percent"]) <= 0.5
     assert row["seconds"] < 20  # the promise is 5; how soon depends on what else the machine does
     assert row["breaks"] == 0
     assert row["elsewhere"] < 4_800  # promised are 480 of a device that goes, else none

@@ -33,9 +33,16 @@ def free_port(kind: socket.SocketKind) -> int:
 
 
 def taken(port: int) -> bool:
-    """True once somebody listens at this UDP port; to try it would be to take it."""
-    tables = (Path(f"/proc/net/{name}") for name in ("udp", "udp6"))
-    return any(f":{port:04X} " in table.read_text() for table in tables if table.exists())
+    """True once somebody listens at this UDP port; to try it would be to take it, so that is the last resort."""
+    tables = [table for name in ("udp", "udp6") if (table := Path(f"/proc/net/{name}")).exists()]
+    if tables:
+        return any(line.split()[1].endswith(f":{port:04X}") for t in tables for line in t.read_text().splitlines()[1:])
+    with socket.socket(type=socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind(("", port))
+        except OSError:
+            return True
+    return False
 
 
 @contextmanager
