@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import random
 import time
@@ -76,9 +77,8 @@ def _numbered(number: int) -> State:
 
 def _write_for_ever(path: Path, number: int, begin: Connection) -> None:
     """The writer, in a process of its own."""
-    file, first = StateFile(path), number + 1
-    while True:
-        number += 1
-        file.save(_numbered(number))
-        if number == first:
-            begin.send(True)  # whatever the disk: something has been written
+    file = StateFile(path)
+    file.save(_numbered(number + 1))
+    begin.send(True)  # whatever the disk: something has been written
+    for later in itertools.count(number + 2):
+        file.save(_numbered(later))
