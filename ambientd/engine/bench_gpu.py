@@ -17,7 +17,7 @@ from ambientd.types import BLOCK, Mix
 
 @dataclass(frozen=True)
 class GpuCase:
-    """maker: "graph", "batched" or "persistent"; voices take turns in having one of the checkpoints."""
+    """maker: "graph", "fused", "batched" or "persistent"; voices take turns in having one of the checkpoints."""
 
     maker: str
     dim: int = 1024
@@ -28,6 +28,7 @@ class GpuCase:
 
 CASES = (
     GpuCase("graph"),
+    GpuCase("fused"),
     GpuCase("persistent"),
     GpuCase("persistent", voices=2, checkpoints=2, blended=True),
     GpuCase("batched", voices=256),
@@ -57,7 +58,7 @@ def measure_gpu(cases: Iterable[GpuCase], seconds: float) -> Iterator[GpuMeasure
     """One after the other, each some `seconds`. Raises DeviceError where there is no GPU."""
     from ambientd.engine.kernels.cuda import choose
 
-    makers = {"graph": choose.graph, "persistent": choose.persistent, "batched": choose.batched}
+    makers = {make.__name__: make for make in (choose.graph, choose.fused, choose.batched, choose.persistent)}
     for case in cases:
         gpu = choose.open_gpu((makers[case.maker],))
         yield _measured(case, gpu, seconds)

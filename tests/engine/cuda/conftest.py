@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
+
 import pytest
 import torch
 
@@ -13,6 +16,18 @@ from ambientd.engine.kernels.selftest import choose
 from ambientd.engine.voice import Voice, pack
 
 from .emulated import EmulatedLauncher
+
+HAS_TRITON = importlib.util.find_spec("triton") is not None
+if HAS_TRITON:
+    # Whether its own functions run in NumPy is settled where Triton is first imported; children are not to inherit it.
+    os.environ["TRITON_INTERPRET"] = "1"
+    from triton import knobs
+
+    from ambientd.engine.kernels.cuda.fused import FusedStretch
+
+    del os.environ["TRITON_INTERPRET"]
+    knobs.propagate_env = False
+    knobs.runtime.interpret = True
 
 
 @pytest.fixture(scope="session")
@@ -30,10 +45,14 @@ def one_thread():
     torch.set_num_threads(threads)
 
 
-@pytest.fixture(params=["torch", "persistent", "persistent in a cluster"])
+@pytest.fixture(params=["torch", "fused", "persistent", "persistent in a cluster"])
 def maker(request, compiled):
     if request.param == "torch":
         return TorchMaker()
+    if request.param == "fused":
+        if not HAS_TRITON:
+            pytest.skip("Triton is not installed here: pip install triton")
+        return TorchMaker(FusedStretch)
     return PersistentMaker(EmulatedLauncher(compiled, "cluster" in request.param))
 
 

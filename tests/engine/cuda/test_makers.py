@@ -35,7 +35,7 @@ def architecture(request):
 
 def test_teacher_forced_draws_are_the_references(architecture, make_bank):
     checkpoint = random_checkpoint(architecture)
-    tokens = np.random.default_rng(5).integers(0, architecture.q_levels, 3 * BLOCK, np.uint8)
+    tokens = np.random.default_rng(5).integers(0, architecture.q_levels, 2 * BLOCK, np.uint8)
     truth = teacher_forced(network_of(checkpoint), tokens)
     expected = [draw(row.astype(np.float64), uniform(stream_key(0), n)) for n, row in enumerate(truth)]
     bank, drawn, logits = make_bank(checkpoint), [], []
@@ -51,30 +51,30 @@ def test_teacher_forced_draws_are_the_references(architecture, make_bank):
 def test_a_free_running_voice_is_the_references(architecture, make_bank):
     checkpoint = random_checkpoint(architecture, seed=3)
     bank, reference = make_bank(checkpoint), ReferenceVoice(network_of(checkpoint), seed=0)
-    tokens, _ = free_run(bank, [Mix.solo(1, 1)] * 8)
-    for _ in range(8):
+    tokens, _ = free_run(bank, [Mix.solo(1, 1)] * 4)
+    for _ in range(4):
         bank.ramp.advance(Mix.solo(1, 1))
         render_block([reference], bank.ramp)
     assert tokens[0].tolist() == reference.tokens[-tokens.shape[1] :]
     assert len(set(tokens[0].tolist())) > 5
 
 
-def mixing(blocks=6, seed=1):
+def mixing(blocks=4, seed=1):
     """Three voices of one shape: solo, then blended in every way there is, and bent."""
     rng, mixes = np.random.default_rng(seed), []
     for block in range(blocks):
         mix = Mix.solo(3, 2)
         mix.gains[0] = rng.random(2)
         mix.chaos[:] = (0, 0.05, 0)
-        mix.stretch[:] = (1, 1, 2.5) if block > 3 else 1
-        mix.freeze[:] = (0.6, 0, 0) if block > 2 else 0
-        if block > 1:
+        mix.stretch[:] = (1, 1, 2.5) if block > 2 else 1
+        mix.freeze[:] = (0.6, 0, 0) if block > 1 else 0
+        if block > 0:
             mix.history[:2] = 0
             mix.logits[0, :2] = 0.1 + rng.random(2)
             mix.temperature[:] = rng.uniform(0.7, 1.3, 3)
             mix.conditioning[0] = 0.1 + rng.random((3, 3))
             mix.conditioning[1] = np.eye(3)[[1, 0, 2]]
-        if block > 3:
+        if block > 2:
             mix.history[2] = 0
             mix.logits[0] = 0.1 + rng.random(3)
             mix.logits[1] = (0, 1, 2)
@@ -97,8 +97,7 @@ def test_voices_mixed_in_every_way_are_the_references(make_bank):
         ramp.advance(mix)
         render_block(voices, ramp)
     for voice, drawn in zip(voices, tokens, strict=True):
-        # A rounding may turn one draw in thousands, and from then on it is other music.
-        assert drawn[: 4 * BLOCK].tolist() == voice.tokens[-len(drawn) :][: 4 * BLOCK]
+        assert drawn.tolist() == voice.tokens[-len(drawn) :]
     assert np.abs(audio).max() > 0.01
 
 
@@ -108,10 +107,10 @@ def test_voices_of_different_shapes_play_side_by_side(make_bank):
     mix = Mix.solo(3, 1)
     mix.gains[:] = 1
     mix.history[1], mix.logits[0, :2] = 0, (1, 2)
-    tokens, _ = free_run(make_bank(*checkpoints, room=1), [mix] * 8)
+    tokens, _ = free_run(make_bank(*checkpoints, room=1), [mix] * 4)
     voices = [*(ReferenceVoice(network_of(found), seed) for seed, found in enumerate(checkpoints)), None]
     ramp = MixRamp(3, 1)
-    for _ in range(8):
+    for _ in range(4):
         ramp.advance(mix)
         render_block(voices, ramp)
     for voice, drawn in zip(voices[:2], tokens, strict=False):
@@ -169,7 +168,7 @@ def test_draws_follow_the_distribution(make_bank):
     }
     mix = Mix.solo(1, 1)
     mix.temperature[:] = 0.8
-    tokens, _ = free_run(make_bank(replace(found, tensors=tensors)), [mix] * 16)
+    tokens, _ = free_run(make_bank(replace(found, tensors=tensors)), [mix] * 8)
     drawn, z = tokens[0, BLOCK:], log_softmax(tensors["sample.output.bias"] / np.float32(0.8))
     usual = len(drawn) * np.exp(z) > 8
     expected, counts = len(drawn) * np.exp(z)[usual], np.bincount(drawn, minlength=64)[usual]

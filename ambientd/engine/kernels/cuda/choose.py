@@ -57,9 +57,18 @@ def graph(device: torch.device) -> Maker:
     return TorchMaker()
 
 
+def fused(device: torch.device) -> Maker:
+    """The maker in torch and Triton."""
+    from ambientd.engine.kernels.cuda.fused import FusedStretch
+
+    return TorchMaker(FusedStretch)
+
+
 def batched(device: torch.device) -> Maker:
     """The maker for very many voices."""
-    return TorchMaker(half=True)
+    from ambientd.engine.kernels.cuda.fused import FusedStretch
+
+    return TorchMaker(FusedStretch, half=True)
 
 
 def why_none() -> str:
@@ -69,7 +78,7 @@ def why_none() -> str:
     return "" if torch.cuda.is_available() else "there is no NVIDIA GPU, or no driver for it"
 
 
-def open_gpu(makers: tuple[MakeMaker, ...] = (persistent, graph)) -> Gpu:
+def open_gpu(makers: tuple[MakeMaker, ...] = (persistent, fused, graph)) -> Gpu:
     """The GPU with the first of the makers that computes rightly. Raises DeviceError."""
     reason = why_none()
     if reason:

@@ -28,12 +28,12 @@ class Forecasts:
         forecast: Any = network.network.forecast
         self._setting, self._slots, self._indices = setting, slots, indices
         levels = decode_table(a.q_levels, a.quantization)
-        self._levels = torch.from_numpy(levels).to(device)
-        self._midpoints = torch.from_numpy(midpoints(levels)).to(device)
-        self._table: Tensor = forecast.table.reshape(3 * SCALES, -1)
+        self.levels = torch.from_numpy(levels).to(device)
+        self.midpoints = torch.from_numpy(midpoints(levels)).to(device)
+        self.table: Tensor = forecast.table.reshape(3 * SCALES, -1)
         self._rows = torch.arange(3, device=device) * SCALES
-        self._width: Tensor = forecast.width
-        self._slope: float = forecast.slope
+        self.width: Tensor = forecast.width
+        self.slope: float = forecast.slope
         self._order = torch.arange(1, setting.memory.taps.shape[1] + 1, device=device)
         self._tokens = torch.zeros(0, dtype=torch.int64)
         self._centre = torch.zeros(0)
@@ -43,7 +43,7 @@ class Forecasts:
         memory, slots = self._setting.memory, self._slots
         numbers = memory.forecasts[slots]
         begun = self._setting.inputs.device["phases"][slots] + at > 0
-        heard = torch.where(begun, self._levels[newest], 0)
+        heard = torch.where(begun, self.levels[newest], 0)
         size = self._order.shape[0]
         memory.inputs[self._indices, at + size] = heard
         inputs, taps = memory.inputs[slots][:, at + self._order], memory.taps[slots]
@@ -59,12 +59,12 @@ class Forecasts:
         memory.forecasts[slots] = torch.stack((part, centre, fast, numbers[:, SLOW], numbers[:, LEAST]), 1)
         magnitudes = (torch.stack((fast, numbers[:, SLOW]), 1) + LEAST_ERROR).view(torch.int32) >> 19
         magnitudes = (magnitudes - FIRST_MAGNITUDE).clamp(0, SCALES - 1).long()
-        nearest = (self._midpoints < centre[:, None]).sum(1, keepdim=True)
+        nearest = (self.midpoints < centre[:, None]).sum(1, keepdim=True)
         self._tokens, self._centre = torch.cat((nearest, magnitudes), 1), centre
-        return F.embedding_bag(self._tokens + self._rows, self._table, mode="sum")
+        return F.embedding_bag(self._tokens + self._rows, self.table, mode="sum")
 
     def prior(self) -> Tensor:
         """[n, q]: the hyperbolic distribution around the forecast, for the logits."""
-        width = self._width[0, self._tokens[:, 1]] + self._width[1, self._tokens[:, 2]]
-        away = (self._levels - self._centre[:, None]) * torch.exp(-width)[:, None]
-        return -self._slope * torch.sqrt(1 + away * away)
+        width = self.width[0, self._tokens[:, 1]] + self.width[1, self._tokens[:, 2]]
+        away = (self.levels - self._centre[:, None]) * torch.exp(-width)[:, None]
+        return -self.slope * torch.sqrt(1 + away * away)

@@ -24,11 +24,10 @@ SUPER_STEP = 64
 class TorchMaker(Maker):
     """A graph for each set of `Features` that a block asked for, captured when it first does."""
 
-    name = "graph"
-
-    def __init__(self, half: bool = False) -> None:
+    def __init__(self, stretch: type[Stretch] = Stretch, half: bool = False) -> None:
         """half: float16 products on the tensor cores, for many voices."""
-        self._half = half
+        self.name = stretch.name
+        self._stretch, self._half = stretch, half
         self._setting: Setting | None = None
         self._stretches: dict[Features, Stretch] = {}
         self._graphs: dict[Features, torch.cuda.CUDAGraph] = {}
@@ -69,7 +68,7 @@ class TorchMaker(Maker):
         assert setting
         if features not in self._stretches:
             contexts = [voice.packed.context for voice in setting.voices if voice]
-            self._stretches[features] = Stretch(setting, features, math.lcm(SUPER_STEP, *contexts))
+            self._stretches[features] = self._stretch(setting, features, math.lcm(SUPER_STEP, *contexts))
         stretch = self._stretches[features]
         stretch.start.zero_()
         for _ in range(BLOCK // stretch.length):

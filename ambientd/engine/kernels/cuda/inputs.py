@@ -28,6 +28,7 @@ FIELDS = ("logits", "mixture", "conditioning", "temperature", "stretch", "freeze
 class Features(NamedTuple):
     """What of a block has to be computed; what is not asked for costs nothing."""
 
+    blending: bool  # logits of others
     mixture: bool  # averages of probabilities
     sharing: bool  # vectors of others
     texture: bool  # stretch, freeze or chaos
@@ -86,14 +87,17 @@ class BlockInputs:
     def features(self, voices: Sequence[Voice | None], logits: bool) -> Features:
         """What the block that was filled in asks for."""
         host, there = self.host, [i for i, voice in enumerate(voices) if voice]
+        others = ~np.eye(len(voices), dtype=bool)
 
         def any_but(field: str, plain: float) -> bool:
             return any(bool((host[f"{end}_{field}"][there] != plain).any()) for end in ("start", "end"))
 
-        others = ~np.eye(len(voices), dtype=bool)
-        sharing = any(bool(host[f"{end}_conditioning"][:, others].any()) for end in ("start", "end"))
+        def from_others(field: str) -> bool:
+            return any(bool(host[f"{end}_{field}"][..., others].any()) for end in ("start", "end"))
+
+        blending, sharing = from_others("logits"), from_others("conditioning")
         texture = any_but("stretch", 1) or any_but("freeze", 0) or any_but("chaos", 0)
-        return Features(any_but("mixture", 0), sharing, texture, logits)
+        return Features(blending, blending and any_but("mixture", 0), sharing, texture, logits)
 
     def send(self) -> None:
         """To the device, in the current stream's order."""

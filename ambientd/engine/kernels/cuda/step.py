@@ -7,7 +7,7 @@ number on the device. Voices of one network are one batch; `Group` has what they
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -39,15 +39,6 @@ def product(x: Any, weight: Any, bias: Any) -> Tensor:
     return rounded
 
 
-def gru(cell: Cell, x: Tensor, h: Tensor) -> Tensor:
-    """One step of one layer: x [n, D], h [n, D] -> [n, D]. As in `reference.gru` at rate 1."""
-    ir, iz, inn = product(x, cell.weight_ih, cell.bias_ih).chunk(3, 1)
-    hr, hz, hn = product(h, cell.weight_hh, cell.bias_hh).chunk(3, 1)
-    r, z = torch.sigmoid(ir + hr), torch.sigmoid(iz + hz)
-    n = torch.tanh(inn + r * hn)
-    return n + z * (h - n)
-
-
 class Group:
     """The voices of one network. `slots`: a slice where they are side by side, for a view is free; else int64 [n]."""
 
@@ -68,17 +59,27 @@ class Group:
         self.forecasts = Forecasts(setting, network, self.slots, self.indices) if self.network.forecast else None
 
 
-@dataclass
 class Moment:
     """A sample: how far into the stretch it is, and where in the block, on the device."""
 
-    step: int
-    at: Tensor  # int64 [1]
-    share: Tensor  # float32 [1]: how far the ramp has come
+    def __init__(self, start: Tensor, step: int) -> None:
+        self._start, self.step = start, step
+
+    @cached_property
+    def at(self) -> Tensor:
+        """int64 [1]"""
+        return self._start + self.step
+
+    @cached_property
+    def share(self) -> Tensor:
+        """float32 [1]: how far the ramp has come."""
+        return (self.at + 1).to(torch.float32) / BLOCK
 
 
 class Stretch:
     """`run` makes `length` samples, from the one numbered `self.start` of the block on."""
+
+    name = "graph"
 
     def __init__(self, setting: Setting, features: Features, length: int) -> None:
         device = setting.tokens.device
@@ -98,8 +99,7 @@ class Stretch:
 
     def run(self) -> None:
         for step in range(self.length):
-            at = self.start + step
-            moment = Moment(step, at, (at + 1).to(torch.float32) / BLOCK)
+            moment = Moment(self.start, step)
             for k in reversed(range(self._most_tiers)):
                 for group in self._groups:
                     if k < len(group.network.tiers) and step % group.network.tiers[k].frame_size == 0:
@@ -134,13 +134,13 @@ class Stretch:
     def _frame(self, group: Group, k: int, moment: Moment) -> None:
         memory, tier, dim = self.setting.memory, group.network.tiers[k], group.dim
         frame = (self._heard(group, tier.frame_size, moment).to(torch.float32) - group.offset) * group.factor
-        x = F.linear(frame, _tensor(tier.input_weight), _tensor(tier.input_bias))
+        x = F.linear(frame, tensor(tier.input_weight), tensor(tier.input_bias))
         if k + 1 < len(group.network.tiers):
             x = x + self._handed_down(group, k + 1, tier.frame_size, moment)
         slow = k > 0 or len(group.network.tiers) == 1
         for n, cell in enumerate(tier.cells):
             before = memory.states[group.slots, k, n, :dim]
-            x = gru(cell, x, before)
+            x = self._cell(cell, x, before)
             if self.features.texture:
                 x = self._bent(group, x, before, k, n, slow, moment)
             memory.states[group.slots, k, n, :dim] = x
@@ -150,6 +150,14 @@ class Stretch:
             memory.held[group.slots, k, :dim] = x
         vectors = product(x, tier.upsample_weight, tier.upsample_bias).view(-1, tier.ratio, dim)
         memory.vectors[group.slots, k, : tier.ratio, :dim] = vectors
+
+    def _cell(self, cell: Cell, x: Tensor, before: Tensor) -> Tensor:
+        """One step of one layer: x [n, D], its state before [n, D] -> [n, D]. As in `reference.gru` at rate 1."""
+        ir, iz, inn = product(x, cell.weight_ih, cell.bias_ih).chunk(3, 1)
+        hr, hz, hn = product(before, cell.weight_hh, cell.bias_hh).chunk(3, 1)
+        r, z = torch.sigmoid(ir + hr), torch.sigmoid(iz + hz)
+        n = torch.tanh(inn + r * hn)
+        return n + z * (before - n)
 
     def _bent(self, group: Group, x: Tensor, before: Tensor, k: int, n: int, slow: bool, moment: Moment) -> Tensor:
         """The state x [n, D] slower, and disturbed; see `reference.Texture`."""
@@ -190,10 +198,12 @@ class Stretch:
 
     def _mixed(self, moment: Moment) -> Tensor:
         """[V, 256]: what each voice draws from, up to a constant, as `Mix` says."""
-        weights = self._ramped("logits", moment)
-        shares = weights / weights.sum(1, keepdim=True)
         temperature = self._ramped("temperature", moment)[:, None]
         scaled = self._logits * self._inverse_tau[:, None]
+        if not self.features.blending:
+            return scaled / temperature
+        weights = self._ramped("logits", moment)
+        shares = weights / weights.sum(1, keepdim=True)
         z = (shares @ scaled) / temperature
         if not self.features.mixture:
             return z
@@ -220,7 +230,7 @@ class Stretch:
         memory.tokens.index_copy_(1, moment.at + plan.WINDOW, taken.to(torch.uint8)[:, None])
 
 
-def _tensor(value: Any) -> Tensor:
+def tensor(value: Any) -> Tensor:
     """A network's weights, which are tensors here."""
     assert isinstance(value, Tensor)
     return value
