@@ -57,12 +57,15 @@ def main(capability: int) -> None:
     for make in (fused, batched):
         for architecture in (FORECASTS, PLAIN):
             checkpoint = random_checkpoint(architecture)
-            voice = Voice(checkpoint.info, pack(checkpoint, choose("fp32")), seed=0)
-            voice.reread, voice.guide = lambda found=checkpoint: found, checkpoint.guide
-            for everything in (False, True):
+            packed = pack(checkpoint, choose("fp32"))
+            # Of one voice the compiler knows more than of several.
+            for slots, everything in ((1, False), (3, False), (3, True)):
                 maker = make(cpu)
-                bank = DeviceBank(1, 1, maker, Networks(cpu), cpu)
-                bank.attach(0, voice)
+                bank = DeviceBank(slots, 1, maker, Networks(cpu), cpu)
+                for slot in range(slots):
+                    voice = Voice(checkpoint.info, packed, slot)
+                    voice.reread, voice.guide = lambda found=checkpoint: found, checkpoint.guide
+                    bank.attach(slot, voice)
                 bank._set()
                 maker.make(Features(*[everything] * len(Features._fields)))
     print(Counter(variants.values()))
