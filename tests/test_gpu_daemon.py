@@ -1,7 +1,7 @@
 """A GPU that is not there, and one that fails while it plays, under the real daemon.
 
-The one that fails is this machine's processor in the GPU's place: it passes the self-test, and then the bank's maker
-raises what a driver would.
+The one that fails is this machine's processor in the GPU's place: it passes the self-test and warms up, and then the
+bank's maker raises what a driver would.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if "ambientd.generator" in sys.orig_argv:
 
             def make(self, features):
                 self.blocks += 1
-                if self.blocks > 1:
+                if self.blocks > 2:
                     raise RuntimeError("CUDA error: an illegal memory access was encountered")
                 super().make(features)
 

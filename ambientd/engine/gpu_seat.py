@@ -48,6 +48,7 @@ class GpuSeat:
             from ambientd.engine.kernels.cuda.choose import open_gpu
 
             gpu = open_gpu()
+            gpu.warm(engine.places, engine.channels)
             bank = gpu.bank(engine.places, engine.channels)
             for voice in engine.voices:
                 if voice:

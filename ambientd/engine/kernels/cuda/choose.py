@@ -14,18 +14,23 @@ import torch
 from ambientd.arrays import Floats
 from ambientd.engine.kernels.cuda.bank import DeviceBank, Maker
 from ambientd.engine.kernels.cuda.graph import TorchMaker
+from ambientd.engine.kernels.cuda.memory import longest_filter
 from ambientd.engine.kernels.cuda.networks import Networks
-from ambientd.engine.kernels.reference import log_softmax, teacher_forced
+from ambientd.engine.kernels.reference import draw, log_softmax, teacher_forced
 from ambientd.engine.kernels.selftest import choose
+from ambientd.engine.kernels.streams import stream_key, uniform
 from ambientd.engine.voice import Voice, network_of, pack
 from ambientd.engine.warm import random_checkpoint
 from ambientd.errors import DeviceError
-from ambientd.samplernn.checkpoint import Architecture
-from ambientd.types import BLOCK
+from ambientd.samplernn.checkpoint import Architecture, Forecast
+from ambientd.types import BLOCK, Mix
 
 TOLERANCE = 3e-3
 """Nats, as in `admission`: the mean divergence from the reference's predictions."""
+SAME_DRAWS = 0.98
+"""Share of them, at least: a sum's rounding moves one in thousands."""
 TRIED = Architecture(dim=128, frame_sizes=(16, 64), n_rnn=2)
+FORECASTS = TRIED.model_copy(update={"forecast": Forecast()})
 MakeMaker = Callable[[torch.device], Maker]
 
 
@@ -42,6 +47,23 @@ class Gpu:
     def bank(self, slots: int, channels: int) -> DeviceBank:
         """An empty one."""
         return DeviceBank(slots, channels, self.make_maker(self.device), self.networks, self.device)
+
+    def warm(self, slots: int, channels: int) -> None:
+        """Have compiled and cached whatever such a bank launches, whatever voices and mixes ask for."""
+        bank, mix = self.bank(slots, channels), Mix.solo(slots, channels)
+        voice = _random_voice(FORECASTS)
+        voice.follow(np.zeros(longest_filter(voice), np.float32), 0.1)
+        bank.attach(0, voice)
+        mix.gains[0] = 1
+        out = np.zeros((BLOCK, channels), np.float32)
+        bank.ramp.advance(mix)
+        bank.render(out)
+        mix.mixture[0], mix.chaos[0] = 1, 0.1
+        if slots > 1:
+            mix.logits[0, 1] = mix.conditioning[:, 0, 1] = 1
+            bank.attach(1, _random_voice(TRIED))
+        bank.ramp.advance(mix)
+        bank.render(out)
 
 
 def persistent(device: torch.device) -> Maker:
@@ -105,19 +127,29 @@ def first_right(device: torch.device, name: str, makers: tuple[MakeMaker, ...]) 
 
 
 def divergence(maker: Maker, device: torch.device) -> float:
-    """Nats, mean, from the reference's predictions of random tokens; infinite where something is no number."""
-    checkpoint = random_checkpoint(TRIED)
+    """Nats, mean, from the reference's predictions of random tokens.
+
+    Infinite where something is no number, or what it draws is not what its own predictions and random stream say.
+    """
     tokens = np.random.default_rng(1).integers(0, TRIED.q_levels, BLOCK, np.uint8)
-    voice = Voice(checkpoint.info, pack(checkpoint, choose("fp32")), seed=0)
-    voice.reread = lambda: checkpoint
+    voice = _random_voice(TRIED)
     bank = DeviceBank(1, 1, maker, Networks(device), device)
     bank.attach(0, voice)
     logits = np.zeros((1, BLOCK, 256), np.float32)
     bank.force(0, tokens, logits)
-    if not np.isfinite(logits).all():
+    predicted = logits[0].astype(np.float64)
+    drawn = [draw(z, uniform(stream_key(0), place)) for place, z in enumerate(predicted)]
+    if not np.isfinite(logits).all() or np.mean(bank.drawn[0] == drawn) < SAME_DRAWS:
         return float("inf")
-    truth = teacher_forced(network_of(checkpoint), tokens)
+    truth = teacher_forced(network_of(random_checkpoint(TRIED)), tokens)
     return float(np.mean([_divergence(a, b) for a, b in zip(truth, logits[0], strict=True)]))
+
+
+def _random_voice(architecture: Architecture) -> Voice:
+    checkpoint = random_checkpoint(architecture)
+    voice = Voice(checkpoint.info, pack(checkpoint, choose("fp32")), seed=0)
+    voice.reread, voice.guide = lambda: checkpoint, checkpoint.guide
+    return voice
 
 
 def _divergence(truth: Floats, found: Floats) -> float:

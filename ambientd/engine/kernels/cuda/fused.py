@@ -77,7 +77,7 @@ class FusedStretch(Stretch):
             centres=centres,
             count=group.levels,
             order=order,
-            TAPS=_power_above(order),
+            TAPS=max(_power_above(order), fusions.UNITS),
         )
         return words, centres
 
@@ -104,7 +104,6 @@ class FusedStretch(Stretch):
             reach=len(group.rows),
             voices=len(vectors),
             stride=vectors.stride(0),
-            REACH=_power_above(len(group.rows)),
         )
         return x
 
@@ -116,8 +115,9 @@ class FusedStretch(Stretch):
             logits=self._logits,
             inverse_tau=self._inverse_tau,
             last=self._last,
-            weights_start=inputs["start_logits"] if features.blending else None,
-            weights_end=inputs["end_logits"] if features.blending else None,
+            blended=inputs["blended"],
+            weights_start=inputs["start_logits"],
+            weights_end=inputs["end_logits"],
             votes_start=inputs["start_mixture"] if features.mixture else None,
             votes_end=inputs["end_mixture"] if features.mixture else None,
             temperature_start=inputs["start_temperature"],

@@ -25,7 +25,7 @@ from ambientd.types import BLOCK as _BLOCK
 UNITS = 128
 """Of a layer, for one program."""
 SOURCES = 16
-"""Voices that are mixed at once."""
+"""Voices that are mixed, and rows of a table that are summed, at once."""
 
 _UNITS, _SOURCES = tl.constexpr(UNITS), tl.constexpr(SOURCES)
 WINDOW, BLOCK, LEVELS = tl.constexpr(plan.WINDOW), tl.constexpr(_BLOCK), tl.constexpr(MAX_LEVELS)
@@ -38,7 +38,7 @@ LEAST_ERROR = tl.constexpr(forecast.LEAST_ERROR)
 GOLDEN = tl.constexpr(0x9E3779B97F4A7C15)
 FIRST = tl.constexpr(0xBF58476D1CE4E5B9)
 SECOND = tl.constexpr(0x94D049BB133111EB)
-LEAST_PROBABILITY = tl.constexpr(1e-38)
+LEAST_PROBABILITY = tl.constexpr(1.2e-38)  # what is no normal float32 would make float64 of all that it meets
 
 
 @triton.jit
@@ -59,13 +59,19 @@ def _uniform(key, counter):
 
 
 @triton.jit
+def _relu(x):
+    """As torch's: what is no number stays none, and is found out."""
+    return tl.where(x < 0.0, 0.0, x)
+
+
+@triton.jit
 def _magnitude(error):
     """`samplernn.forecast.magnitude`."""
     bits = (error + LEAST_ERROR).to(tl.int32, bitcast=True) >> 19
     return tl.minimum(tl.maximum(bits - FIRST_MAGNITUDE, 0), SCALES - 1)
 
 
-@triton.jit(do_not_specialize=["step"])
+@triton.jit(do_not_specialize=["step", "count", "order"])
 def follow(
     start,
     step,
@@ -86,7 +92,7 @@ def follow(
 ):
     """`Forecasts.hear` but for its table, a program a voice: into numbers [V, NUMBERS], words [n, 3], centres [n].
 
-    levels [count], midpoints [count - 1], inputs [V, order + BLOCK], taps [V, order]; TAPS: order or more.
+    levels [count], midpoints [count - 1], inputs [V, order + BLOCK], taps [V, order]; TAPS: not below order and UNITS.
     """
     voice = tl.program_id(0)
     at = tl.load(start) + step
@@ -99,7 +105,7 @@ def follow(
     # The newest is not read back from where it is stored: another thread would have to have seen it.
     past = tl.load(row + at + 1 + place, mask=place < order - 1, other=0.0)
     past = tl.where(place == order - 1, heard, past)
-    # All threads have read these when the sum is there, and only then one of them writes.
+    # All threads have read these when the sum is there, and only then one of them writes: TAPS is more than a warp.
     own = numbers + slot * NUMBERS
     before, fast, slow, least = tl.load(own + PART), tl.load(own + FAST), tl.load(own + SLOW), tl.load(own + LEAST)
     last_centre = tl.load(own + CENTRE)
@@ -125,7 +131,7 @@ def follow(
     tl.store(centres + voice, centre)
 
 
-@triton.jit(do_not_specialize=["step"])
+@triton.jit(do_not_specialize=["step", "count", "reach", "voices"])
 def hear(
     start,
     step,
@@ -144,11 +150,10 @@ def hear(
     reach,
     voices,
     stride,
-    REACH: tl.constexpr,
 ):
     """relu of what comes into the sample tier: out [n, D]. A program for each voice and UNITS units.
 
-    table [reach, count, D], REACH: `reach` or more; vectors [V, stride]: the lowest tier's for this sample; weights
+    table [reach, count, D]; vectors [V, stride]: the lowest tier's for this sample; weights
     [V, V]: of all vectors, where they are shared; words [n, 3] and word_table [3, SCALES, D]: where it forecasts.
     """
     voice = tl.program_id(0)
@@ -156,19 +161,20 @@ def hear(
     slot = tl.load(slots + voice)
     unit = tl.program_id(1) * _UNITS + tl.arange(0, _UNITS)
     there = unit < dim
-    place = tl.arange(0, REACH)
     newest = tokens + tl.load(history + slot).to(tl.int64) * STREAM + at + WINDOW - reach
-    rows = place * count + tl.load(newest + place, mask=place < reach, other=0).to(tl.int32)
-    found = tl.load(
-        table + rows[:, None] * dim + unit[None, :], mask=(place < reach)[:, None] & there[None, :], other=0.0
-    )
-    x = tl.sum(found, 0)
+    x = tl.zeros([_UNITS], tl.float32)
+    for first in range(0, reach, _SOURCES):
+        place = first + tl.arange(0, _SOURCES)
+        rows = place * count + tl.load(newest + place, mask=place < reach, other=0).to(tl.int32)
+        within = (place < reach)[:, None] & there[None, :]
+        x += tl.sum(tl.load(table + rows[:, None] * dim + unit[None, :], mask=within, other=0.0), 0)
     if weights_start is not None:
         mixed, total = tl.zeros_like(x), 0.0
         for source in range(voices):
             weight = _ramped(weights_start, weights_end, slot * voices + source, True, at)
-            mixed += weight * tl.load(vectors + source * stride + unit, mask=there, other=0.0)
-            total += weight
+            if weight != 0:
+                mixed += weight * tl.load(vectors + tl.cast(source, tl.int64) * stride + unit, mask=there, other=0.0)
+                total += weight
         x += mixed / total
     else:
         x += tl.load(vectors + slot * stride + unit, mask=there, other=0.0)
@@ -176,7 +182,7 @@ def hear(
         for kind in tl.static_range(3):
             word = kind * SCALES + tl.load(words + voice * 3 + kind)
             x += tl.load(word_table + word * dim + unit, mask=there, other=0.0)
-    tl.store(out + voice * dim + unit, tl.maximum(x, 0.0).to(out.dtype.element_ty), mask=there)
+    tl.store(out + voice * dim + unit, _relu(x).to(out.dtype.element_ty), mask=there)
 
 
 @triton.jit
@@ -186,10 +192,10 @@ def activate(raw, bias, out, dim):
     unit = tl.program_id(1) * _UNITS + tl.arange(0, _UNITS)
     there = unit < dim
     x = tl.load(raw + row + unit, mask=there, other=0.0).to(tl.float32) + tl.load(bias + unit, mask=there, other=0.0)
-    tl.store(out + row + unit, tl.maximum(x, 0.0).to(out.dtype.element_ty), mask=there)
+    tl.store(out + row + unit, _relu(x).to(out.dtype.element_ty), mask=there)
 
 
-@triton.jit(do_not_specialize=["step"])
+@triton.jit(do_not_specialize=["step", "count"])
 def predict(
     start,
     step,
@@ -251,13 +257,14 @@ def _mixed(logits, inverse_tau, weights_start, weights_end, slot, voices, at, vo
     return z / total, p / total, several
 
 
-@triton.jit(do_not_specialize=["step"])
+@triton.jit(do_not_specialize=["step", "voices"])
 def draw(
     start,
     step,
     logits,
     inverse_tau,
     last,
+    blended,
     weights_start,
     weights_end,
     votes_start,
@@ -275,7 +282,7 @@ def draw(
 ):
     """A token for every slot, a program each: into drawn [V, BLOCK], and it or what is forced into tokens [V, STREAM].
 
-    weights: of others' logits, None where nobody blends; votes: of their probabilities, None where nobody does.
+    weights: of all logits, for who is `blended`; votes: of their probabilities against them, None where nobody asks.
     """
     voice = tl.program_id(0)
     at = tl.load(start) + step
@@ -283,13 +290,12 @@ def draw(
     slot = tl.where(tl.load(drawing + voice) != 0, voice, tl.load(history + voice))
     temperature = _ramped(temperature_start, temperature_end, slot, True, at)
     token = tl.arange(0, LEVELS)
-    if weights_start is not None:
+    z = tl.load(logits + slot * LEVELS + token) * tl.load(inverse_tau + slot)
+    if tl.load(blended + slot) != 0:
         z, p, several = _mixed(logits, inverse_tau, weights_start, weights_end, slot, voices, at, votes_start)
         if votes_start is not None:
             votes = tl.where(several > 1, _ramped(votes_start, votes_end, slot, True, at), 0.0)
             z = (1.0 - votes) * z + votes * tl.log(tl.maximum(p, LEAST_PROBABILITY))
-    else:
-        z = tl.load(logits + slot * LEVELS + token) * tl.load(inverse_tau + slot)
     z = z / temperature
     sums = tl.cumsum(tl.exp(z - tl.max(z, 0)).to(tl.float64), 0)
     target = _uniform(tl.load(keys + slot), tl.load(counters + slot) + at) * tl.max(sums, 0)

@@ -91,7 +91,8 @@ class TorchMaker(Maker):
                 stretch.start.zero_()
             torch.cuda.current_stream().wait_stream(side)
             graph = self._graphs[features] = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph):
+            # A loading thread may reserve memory meanwhile; by default that would be an error of this thread's.
+            with torch.cuda.graph(graph, capture_error_mode="thread_local"):
                 stretch.run()
             for tensor, old in zip(self._setting.memory.all(), kept, strict=True):
                 tensor.copy_(old)

@@ -198,12 +198,10 @@ class Stretch:
 
     def _mixed(self, moment: Moment) -> Tensor:
         """[V, 256]: what each voice draws from, up to a constant, as `Mix` says."""
-        temperature = self._ramped("temperature", moment)[:, None]
-        scaled = self._logits * self._inverse_tau[:, None]
-        if not self.features.blending:
-            return scaled / temperature
         weights = self._ramped("logits", moment)
         shares = weights / weights.sum(1, keepdim=True)
+        temperature = self._ramped("temperature", moment)[:, None]
+        scaled = self._logits * self._inverse_tau[:, None]
         z = (shares @ scaled) / temperature
         if not self.features.mixture:
             return z
