@@ -8,8 +8,10 @@ import pytest
 import torch
 
 from ambientd.engine.kernels.cuda.build import machine_code
-from ambientd.engine.kernels.cuda.choose import TOLERANCE, divergence, first_right, graph
+from ambientd.engine.kernels.cuda.choose import TOLERANCE, Gpu, divergence, first_right, graph
+from ambientd.engine.kernels.cuda.graph import TorchMaker
 from ambientd.engine.kernels.cuda.launch import geometry_for
+from ambientd.engine.kernels.cuda.networks import Networks
 from ambientd.engine.kernels.cuda.persistent import Geometry, PersistentMaker
 from ambientd.errors import DeviceError
 
@@ -78,3 +80,26 @@ def test_all_blocks_find_a_multiprocessor():
         geometry = geometry_for(H200, cluster)
         assert geometry.sample_blocks + geometry.frame_blocks <= H200.multi_processor_count
         assert not cluster or geometry.frame_blocks % cluster == 0
+
+
+def test_a_maker_that_predicts_well_and_draws_wrongly_is_found_out():
+    class Careless(TorchMaker):
+        def make(self, features):
+            super().make(features)
+            self._setting.tokens.fill_(128)
+
+    assert divergence(TorchMaker(), CPU) < 1e-9
+    assert divergence(Careless(), CPU) == float("inf")
+
+
+def test_warming_up_asks_for_all_that_mixes_may():
+    asked = []
+
+    class Asked(TorchMaker):
+        def make(self, features):
+            asked.append(features)
+
+    gpu = Gpu(CPU, "a processor", lambda device: Asked(), Networks(CPU), [])
+    gpu.warm(3, 2)
+    gpu.warm(1, 1)
+    assert [tuple(features) for features in asked[:2]] == [(False,) * 4, (True, True, True, False)]

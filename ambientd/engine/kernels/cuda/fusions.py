@@ -10,17 +10,10 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from ambientd.engine.kernels import plan
-from ambientd.engine.kernels.cuda.forecasts import FIRST_MAGNITUDE as _FIRST_MAGNITUDE
-from ambientd.engine.kernels.cuda.memory import CENTRE as _CENTRE
-from ambientd.engine.kernels.cuda.memory import FAST as _FAST
-from ambientd.engine.kernels.cuda.memory import LEAST as _LEAST
-from ambientd.engine.kernels.cuda.memory import NUMBERS as _NUMBERS
-from ambientd.engine.kernels.cuda.memory import PART as _PART
-from ambientd.engine.kernels.cuda.memory import SLOW as _SLOW
-from ambientd.engine.kernels.operands import MAX_LEVELS
+from ambientd import types
+from ambientd.engine.kernels import operands, plan
+from ambientd.engine.kernels.cuda import forecasts, memory
 from ambientd.samplernn import forecast
-from ambientd.types import BLOCK as _BLOCK
 
 UNITS = 128
 """Of a layer, for one program."""
@@ -28,11 +21,11 @@ SOURCES = 16
 """Voices that are mixed, and rows of a table that are summed, at once."""
 
 _UNITS, _SOURCES = tl.constexpr(UNITS), tl.constexpr(SOURCES)
-WINDOW, BLOCK, LEVELS = tl.constexpr(plan.WINDOW), tl.constexpr(_BLOCK), tl.constexpr(MAX_LEVELS)
-STREAM = tl.constexpr(plan.WINDOW + _BLOCK)
-PART, CENTRE, FAST = tl.constexpr(_PART), tl.constexpr(_CENTRE), tl.constexpr(_FAST)
-SLOW, LEAST, NUMBERS = tl.constexpr(_SLOW), tl.constexpr(_LEAST), tl.constexpr(len(_NUMBERS))
-SCALES, FIRST_MAGNITUDE = tl.constexpr(forecast.SCALES), tl.constexpr(_FIRST_MAGNITUDE)
+WINDOW, BLOCK = tl.constexpr(plan.WINDOW), tl.constexpr(types.BLOCK)
+LEVELS, STREAM = tl.constexpr(operands.MAX_LEVELS), tl.constexpr(plan.WINDOW + types.BLOCK)
+PART, CENTRE, FAST = tl.constexpr(memory.PART), tl.constexpr(memory.CENTRE), tl.constexpr(memory.FAST)
+SLOW, LEAST, NUMBERS = tl.constexpr(memory.SLOW), tl.constexpr(memory.LEAST), tl.constexpr(len(memory.NUMBERS))
+SCALES, FIRST_MAGNITUDE = tl.constexpr(forecast.SCALES), tl.constexpr(forecasts.FIRST_MAGNITUDE)
 HORIZON, WILD = tl.constexpr(forecast.HORIZONS[0]), tl.constexpr(forecast.WILD)
 LEAST_ERROR = tl.constexpr(forecast.LEAST_ERROR)
 GOLDEN = tl.constexpr(0x9E3779B97F4A7C15)
@@ -153,8 +146,8 @@ def hear(
 ):
     """relu of what comes into the sample tier: out [n, D]. A program for each voice and UNITS units.
 
-    table [reach, count, D]; vectors [V, stride]: the lowest tier's for this sample; weights
-    [V, V]: of all vectors, where they are shared; words [n, 3] and word_table [3, SCALES, D]: where it forecasts.
+    table [reach, count, D]; vectors [V, stride]: the lowest tier's for this sample; weights [V, V]: of all vectors,
+    where they are shared; words [n, 3] and word_table [3, SCALES, D]: where it forecasts.
     """
     voice = tl.program_id(0)
     at = tl.load(start) + step
@@ -222,9 +215,8 @@ def predict(
     z = tl.load(raw + voice * count + token, mask=there, other=0.0).to(tl.float32)
     z += tl.load(bias + token, mask=there, other=0.0)
     if words is not None:
-        width = tl.load(widths + tl.load(words + voice * 3 + 1)) + tl.load(
-            widths + SCALES + tl.load(words + voice * 3 + 2)
-        )
+        width = tl.load(widths + tl.load(words + voice * 3 + 1))
+        width += tl.load(widths + SCALES + tl.load(words + voice * 3 + 2))
         level = tl.load(levels + token, mask=there, other=0.0)
         away = (level - tl.load(centres + voice)) * tl.exp(-width)
         z -= slope * tl.sqrt(1.0 + away * away)
