@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ambientd import __version__
-from ambientd.errors import AmbientdError
+from ambientd.errors import INTERRUPTED, AmbientdError
 from ambientd.lifecycle.commands import reload_configuration
 from ambientd.midi_commands import midi
 from ambientd.options import Several, as_system
@@ -24,9 +24,6 @@ from ambientd.surfaces.commands import surface
 
 if TYPE_CHECKING:
     from ambientd.plugin_manager import Plugins
-
-INTERRUPTED = 130
-"""What shells say of a command that Ctrl-C ended."""
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print for machines.")
 

@@ -8,6 +8,9 @@ Plugins define their own (training: 5 and 9).
 
 from __future__ import annotations
 
+INTERRUPTED = 130
+"""The exit code of what Ctrl-C ended, as shells have it."""
+
 
 class AmbientdError(Exception):
     """Base of every expected failure.

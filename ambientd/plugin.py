@@ -30,7 +30,7 @@ from ambientd.ensemble import (
     together,
     weight_parameters,
 )
-from ambientd.errors import AmbientdError, PluginError
+from ambientd.errors import INTERRUPTED, AmbientdError, PluginError
 from ambientd.options import Several
 from ambientd.parameters import Parameter
 from ambientd.pulse_guard import guard_against_moves, name_stream
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BLOCK",
+    "INTERRUPTED",
     "PLAYERS",
     "AmbientdError",
     "BaseModel",

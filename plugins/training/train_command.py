@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ambientd.plugin import Several
+from ambientd.plugin import INTERRUPTED, Several
 from ambientd_plugins.training.progress import PATH, Pace, bar
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def train(
             library_place(folder, exp, replace)
         finished = _train(_prepared(folder, request, base, members, place), members)
     if not finished:
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
     if install and members.leads:
         click.echo(f"installed as {install_best(folder, exp, replace)}")
     if members.leads:

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from ambientd.plugin import INTERRUPTED
 from ambientd_plugins.training.errors import AlbumError
 from ambientd_plugins.training.progress import PATH, RATE, bar
 
@@ -48,7 +49,7 @@ def fetch(wanted: tuple[str, ...], out: Path, as_json: bool, **head: str | None)
             report = fetch_album(wanted, out, {key: value for key, value in head.items() if value}, told)
     except KeyboardInterrupt:
         click.echo(f"stopped; {out} keeps its whole tracks, and the same command goes on", err=True)
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
     if as_json:
         click.echo(json.dumps(asdict(report)))
     for failed in report.failed:
