@@ -25,7 +25,7 @@ from ambientd_plugins.training.trainer import CPU, Recipe, Trainer
 
 SAMPLE_RATE = 16_000
 SEQUENCE = 1024
-MUSIC_SECONDS = 120
+MUSIC_SECONDS = 60
 WARM_UP = 4
 """Steps: memory is first touched and the table's gradient compiled."""
 MATRIX_SIZES = {"cpu": (512, 1024, 2048), "cuda": (2048, 4096, 8192)}

@@ -23,8 +23,8 @@ from ambientd.samplernn.model import Cell, SampleMLP, SampleRNN, State
 
 ROWS = 1024
 """Rows of logits to a task."""
-CHANCES = 128
-"""Dropout's share is a number of so many: seven random bits decide, eight such numbers from each that is drawn."""
+PART = 1 << 18
+"""Numbers to a task of dropout's."""
 COLUMNS, STEPS = 64, 512
 """A task sums COLUMNS columns of the table's gradient, STEPS time steps at once: 128 KiB of gradient and 64 KiB
 of one position's table stay in a core's cache meanwhile."""
@@ -49,7 +49,7 @@ class FastSampleMLP(SampleMLP):
     def drop(self, x: Tensor) -> Tensor:
         if not self.training or not self.dropout:
             return x
-        kept: Tensor = _Dropout.apply(x, round(CHANCES * self.dropout))  # type: ignore[no-untyped-call]
+        kept: Tensor = _Dropout.apply(x, self.dropout)  # type: ignore[no-untyped-call]
         return kept
 
 
@@ -129,21 +129,29 @@ class _Recurrence(Function):
 
 
 class _Dropout(Function):
-    """Leaves out each number of x with a chance of dropped / CHANCES, in a third of the time of PyTorch's own."""
+    """Leaves out each number of x with a chance of `share`. What is left out is not kept but found again."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, dropped: int) -> Tensor:
-        drawn = torch.empty(-(-x.numel() // 8), dtype=torch.int64).random_().view(torch.uint8)
-        kept = drawn[: x.numel()].view(x.shape).bitwise_and_(CHANCES - 1) >= dropped
-        ctx.save_for_backward(kept)
-        ctx.scale = CHANCES / (CHANCES - dropped)
-        out: Tensor = (x * ctx.scale).mul_(kept)
-        return out
+    def forward(ctx: Any, x: Tensor, share: float) -> Tensor:
+        ctx.share, ctx.seed = share, int(torch.randint(1 << 32, ()))
+        return _thinned(x, ctx.share, ctx.seed)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        (kept,) = ctx.saved_tensors
-        return (grads[0] * ctx.scale).mul_(kept), None
+        return _thinned(grads[0], ctx.share, ctx.seed), None
+
+
+def _thinned(x: Tensor, share: float, seed: int) -> Tensor:
+    """x / (1 - share), or 0 with a chance of `share`: the same places for the same seed."""
+    x = x.contiguous()
+    out = torch.empty_like(x)
+    # NumPy has no bfloat16; its bits are the upper half of a float32's.
+    kind, thin = (torch.uint16, _thin_bfloat16) if x.dtype == torch.bfloat16 else (torch.float32, _thin)
+    read, written = (t.view(-1).view(kind).numpy() for t in (x, out))
+    limit, scale = np.uint32(share * (1 << 32)), np.float32(1 / (1 - share))
+    parts = [slice(first, first + PART) for first in range(0, len(read), PART)]
+    list(_threads().map(lambda p: thin(read[p], written[p], np.uint32(p.start), np.uint32(seed), limit, scale), parts))
+    return out
 
 
 class _TableLookup(Function):
@@ -211,6 +219,48 @@ class _CrossEntropy(Function):
 @cache
 def _threads() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(torch.get_num_threads(), "training")
+
+
+@numba.njit(nogil=True, inline="always")
+def _chance(place: np.uint32, seed: np.uint32) -> np.uint32:  # pragma: no cover  (compiled)
+    """Evenly distributed: the finaliser of Wellons' `lowbias32` (nullprogram.com/blog/2018/07/31) over a sequence."""
+    x = np.uint32(place * np.uint32(0x9E3779B1)) ^ seed
+    x = np.uint32(x ^ (x >> np.uint32(16))) * np.uint32(0x7FEB352D)
+    x = np.uint32(np.uint32(x) ^ (np.uint32(x) >> np.uint32(15))) * np.uint32(0x846CA68B)
+    return np.uint32(x) ^ (np.uint32(x) >> np.uint32(16))
+
+
+@numba.njit(nogil=True, boundscheck=False)
+def _thin(
+    x: NDArray[np.float32],
+    out: NDArray[np.float32],
+    first: np.uint32,
+    seed: np.uint32,
+    limit: np.uint32,
+    scale: np.float32,
+) -> None:  # pragma: no cover  (compiled)
+    """out = scale * x where the chance of place first + i is not below `limit`, else 0."""
+    for i in range(len(x)):
+        kept = _chance(np.uint32(first + np.uint32(i)), seed) >= limit
+        out[i] = x[i] * scale if kept else np.float32(0)
+
+
+@numba.njit(nogil=True, boundscheck=False)
+def _thin_bfloat16(
+    x: NDArray[np.uint16],
+    out: NDArray[np.uint16],
+    first: np.uint32,
+    seed: np.uint32,
+    limit: np.uint32,
+    scale: np.float32,
+) -> None:  # pragma: no cover  (compiled)
+    """The same of bits of bfloat16, rounded to the nearest, to even where two are."""
+    for i in range(len(x)):
+        kept = _chance(np.uint32(first + np.uint32(i)), seed) >= limit
+        wide = np.uint32(np.uint32(x[i]) << np.uint32(16)).view(np.float32) * scale
+        bits = np.float32(wide).view(np.uint32)
+        bits = np.uint32(bits + np.uint32(0x7FFF) + np.uint32((bits >> np.uint32(16)) & np.uint32(1)))
+        out[i] = np.uint16(bits >> np.uint32(16)) if kept else np.uint16(0)
 
 
 @numba.njit(nogil=True, fastmath=True, boundscheck=False)

@@ -6,7 +6,7 @@ import torch
 from ambientd.samplernn.checkpoint import Architecture, Forecast
 from ambientd.samplernn.model import SampleRNN
 from ambientd_plugins.training.dataset import forecast_tracks, stack_forecasts
-from ambientd_plugins.training.fast import FastSampleRNN
+from ambientd_plugins.training.fast import FastSampleRNN, _Dropout
 from ambientd_plugins.training.trainer import CPU, as_tensors
 
 
@@ -65,6 +65,21 @@ def test_dropout_leaves_out_its_share_and_its_gradient():
     again.dropout = 0.25
     assert torch.equal(again.drop(x), out)
     assert mlp.eval().drop(x) is x
+
+
+def test_dropout_of_bfloat16_is_rounded_as_torch_does_and_in_the_same_places():
+    x = torch.randn(3, 97_001)
+    torch.manual_seed(1)
+    exact = _Dropout.apply(x.bfloat16().float(), 0.25)
+    torch.manual_seed(1)
+    out = _Dropout.apply(x.bfloat16(), 0.25)
+    assert torch.equal(out, exact.bfloat16())
+    strange = torch.tensor([torch.nan, torch.inf, -torch.inf]).bfloat16().repeat(100)
+    found = _Dropout.apply(strange, 0.25)
+    kept = found != 0
+    assert torch.equal(found[kept].isnan(), strange[kept].isnan())
+    assert torch.equal(found[kept].isinf(), strange[kept].isinf())
+    assert kept.float().mean() > 0.6
 
 
 def known(architecture, rows):
