@@ -146,11 +146,15 @@ def _thinned(x: Tensor, share: float, seed: int) -> Tensor:
     x = x.contiguous()
     out = torch.empty_like(x)
     # NumPy has no bfloat16; its bits are the upper half of a float32's.
-    kind, thin = (torch.uint16, _thin_bfloat16) if x.dtype == torch.bfloat16 else (torch.float32, _thin)
+    kind, times = (torch.uint16, _times_bfloat16) if x.dtype == torch.bfloat16 else (torch.float32, _times)
     read, written = (t.view(-1).view(kind).numpy() for t in (x, out))
     limit, scale = np.uint32(share * (1 << 32)), np.float32(1 / (1 - share))
     parts = [slice(first, first + PART) for first in range(0, len(read), PART)]
-    list(_threads().map(lambda p: thin(read[p], written[p], np.uint32(p.start), np.uint32(seed), limit, scale), parts))
+    list(
+        _threads().map(
+            lambda p: _thin(read[p], written[p], np.uint32(p.start), np.uint32(seed), limit, scale, times), parts
+        )
+    )
     return out
 
 
@@ -230,37 +234,33 @@ def _chance(place: np.uint32, seed: np.uint32) -> np.uint32:  # pragma: no cover
     return np.uint32(x) ^ (np.uint32(x) >> np.uint32(16))
 
 
+@numba.njit(nogil=True, inline="always")
+def _times(x: np.float32, scale: np.float32) -> np.float32:  # pragma: no cover  (compiled)
+    return x * scale
+
+
+@numba.njit(nogil=True, inline="always")
+def _times_bfloat16(x: np.uint16, scale: np.float32) -> np.uint16:  # pragma: no cover  (compiled)
+    """Of bfloat16's bits; rounded to the nearest, to even where two are."""
+    wide = np.uint32(np.uint32(x) << np.uint32(16)).view(np.float32) * scale
+    bits = np.float32(wide).view(np.uint32)
+    return np.uint16(np.uint32(bits + np.uint32(0x7FFF) + np.uint32((bits >> np.uint32(16)) & np.uint32(1))) >> 16)
+
+
 @numba.njit(nogil=True, boundscheck=False)
 def _thin(
-    x: NDArray[np.float32],
-    out: NDArray[np.float32],
+    x: NDArray[Any],
+    out: NDArray[Any],
     first: np.uint32,
     seed: np.uint32,
     limit: np.uint32,
     scale: np.float32,
+    times: Any,
 ) -> None:  # pragma: no cover  (compiled)
-    """out = scale * x where the chance of place first + i is not below `limit`, else 0."""
+    """out = times(x, scale) where the chance of place first + i is not below `limit`, else 0."""
     for i in range(len(x)):
-        kept = _chance(np.uint32(first + np.uint32(i)), seed) >= limit
-        out[i] = x[i] * scale if kept else np.float32(0)
-
-
-@numba.njit(nogil=True, boundscheck=False)
-def _thin_bfloat16(
-    x: NDArray[np.uint16],
-    out: NDArray[np.uint16],
-    first: np.uint32,
-    seed: np.uint32,
-    limit: np.uint32,
-    scale: np.float32,
-) -> None:  # pragma: no cover  (compiled)
-    """The same of bits of bfloat16, rounded to the nearest, to even where two are."""
-    for i in range(len(x)):
-        kept = _chance(np.uint32(first + np.uint32(i)), seed) >= limit
-        wide = np.uint32(np.uint32(x[i]) << np.uint32(16)).view(np.float32) * scale
-        bits = np.float32(wide).view(np.uint32)
-        bits = np.uint32(bits + np.uint32(0x7FFF) + np.uint32((bits >> np.uint32(16)) & np.uint32(1)))
-        out[i] = np.uint16(bits >> np.uint32(16)) if kept else np.uint16(0)
+        product = times(x[i], scale)
+        out[i] = product if _chance(np.uint32(first + np.uint32(i)), seed) >= limit else x.dtype.type(0)
 
 
 @numba.njit(nogil=True, fastmath=True, boundscheck=False)

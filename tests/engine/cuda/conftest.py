@@ -57,6 +57,12 @@ def maker(request, compiled):
 
 
 @pytest.fixture
+def shortened(maker):
+    """shortened(blocks): half of them where an interpreter makes them, each of which takes seconds."""
+    return lambda blocks: -(-blocks // 2) if maker.name == "fused" else blocks
+
+
+@pytest.fixture
 def make_bank(maker):
     """make_bank(*checkpoints, channels=1): each checkpoint's voice, unprimed, with its slot's number as its seed."""
 

@@ -33,9 +33,9 @@ def architecture(request):
     return Architecture(**request.param)
 
 
-def test_teacher_forced_draws_are_the_references(architecture, make_bank):
+def test_teacher_forced_draws_are_the_references(architecture, make_bank, shortened):
     checkpoint = random_checkpoint(architecture)
-    tokens = np.random.default_rng(5).integers(0, architecture.q_levels, 2 * BLOCK, np.uint8)
+    tokens = np.random.default_rng(5).integers(0, architecture.q_levels, shortened(3) * BLOCK, np.uint8)
     truth = teacher_forced(network_of(checkpoint), tokens)
     expected = [draw(row.astype(np.float64), uniform(stream_key(0), n)) for n, row in enumerate(truth)]
     bank, drawn, logits = make_bank(checkpoint), [], []
@@ -48,11 +48,11 @@ def test_teacher_forced_draws_are_the_references(architecture, make_bank):
     assert np.mean(np.concatenate(drawn) == expected) >= 0.999
 
 
-def test_a_free_running_voice_is_the_references(architecture, make_bank):
+def test_a_free_running_voice_is_the_references(architecture, make_bank, shortened):
     checkpoint = random_checkpoint(architecture, seed=3)
     bank, reference = make_bank(checkpoint), ReferenceVoice(network_of(checkpoint), seed=0)
-    tokens, _ = free_run(bank, [Mix.solo(1, 1)] * 4)
-    for _ in range(4):
+    tokens, _ = free_run(bank, [Mix.solo(1, 1)] * shortened(8))
+    for _ in range(shortened(8)):
         bank.ramp.advance(Mix.solo(1, 1))
         render_block([reference], bank.ramp)
     assert tokens[0].tolist() == reference.tokens[-tokens.shape[1] :]
@@ -101,16 +101,16 @@ def test_voices_mixed_in_every_way_are_the_references(make_bank):
     assert np.abs(audio).max() > 0.01
 
 
-def test_voices_of_different_shapes_play_side_by_side(make_bank):
+def test_voices_of_different_shapes_play_side_by_side(make_bank, shortened):
     shapes = [{"dim": 65, "frame_sizes": (2, 8, 16), "n_rnn": 1}, {"dim": 20, "frame_sizes": (4, 8), "n_rnn": 2}]
     checkpoints = [random_checkpoint(Architecture(**shape), seed) for seed, shape in enumerate(shapes)]
     mix = Mix.solo(3, 1)
     mix.gains[:] = 1
     mix.history[1], mix.logits[0, :2] = 0, (1, 2)
-    tokens, _ = free_run(make_bank(*checkpoints, room=1), [mix] * 4)
+    tokens, _ = free_run(make_bank(*checkpoints, room=1), [mix] * shortened(8))
     voices = [*(ReferenceVoice(network_of(found), seed) for seed, found in enumerate(checkpoints)), None]
     ramp = MixRamp(3, 1)
-    for _ in range(4):
+    for _ in range(shortened(8)):
         ramp.advance(mix)
         render_block(voices, ramp)
     for voice, drawn in zip(voices[:2], tokens, strict=False):
@@ -158,7 +158,7 @@ def test_a_voice_changes_engines_in_the_middle_of_its_music(make_bank):
     np.testing.assert_allclose(np.concatenate([audio for _, audio in parts]), sound, atol=1e-5)
 
 
-def test_draws_follow_the_distribution(make_bank):
+def test_draws_follow_the_distribution(make_bank, shortened):
     """A model that says the same whatever it hears, so that its draws are independent."""
     found = random_checkpoint(Architecture(dim=8, frame_sizes=(4,), n_rnn=1, q_levels=64))
     place = np.arange(64) - 30
@@ -168,7 +168,7 @@ def test_draws_follow_the_distribution(make_bank):
     }
     mix = Mix.solo(1, 1)
     mix.temperature[:] = 0.8
-    tokens, _ = free_run(make_bank(replace(found, tensors=tensors)), [mix] * 8)
+    tokens, _ = free_run(make_bank(replace(found, tensors=tensors)), [mix] * shortened(16))
     drawn, z = tokens[0, BLOCK:], log_softmax(tensors["sample.output.bias"] / np.float32(0.8))
     usual = len(drawn) * np.exp(z) > 8
     expected, counts = len(drawn) * np.exp(z)[usual], np.bincount(drawn, minlength=64)[usual]

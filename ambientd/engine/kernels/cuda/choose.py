@@ -22,7 +22,7 @@ from ambientd.engine.kernels.streams import stream_key, uniform
 from ambientd.engine.voice import Voice, network_of, pack
 from ambientd.engine.warm import random_checkpoint
 from ambientd.errors import DeviceError
-from ambientd.samplernn.checkpoint import Architecture, Forecast
+from ambientd.samplernn.checkpoint import Architecture, Checkpoint, Forecast
 from ambientd.types import BLOCK, Mix
 
 TOLERANCE = 3e-3
@@ -49,9 +49,9 @@ class Gpu:
         return DeviceBank(slots, channels, self.make_maker(self.device), self.networks, self.device)
 
     def warm(self, slots: int, channels: int) -> None:
-        """Have compiled and cached whatever such a bank launches, whatever voices and mixes ask for."""
+        """Have compiled and cached what such a bank launches for usual voices, in whatever mix."""
         bank, mix = self.bank(slots, channels), Mix.solo(slots, channels)
-        voice = _random_voice(FORECASTS)
+        voice = _voice_of(random_checkpoint(FORECASTS))
         voice.follow(np.zeros(longest_filter(voice), np.float32), 0.1)
         bank.attach(0, voice)
         mix.gains[0] = 1
@@ -61,7 +61,7 @@ class Gpu:
         mix.mixture[0], mix.chaos[0] = 1, 0.1
         if slots > 1:
             mix.logits[0, 1] = mix.conditioning[:, 0, 1] = 1
-            bank.attach(1, _random_voice(TRIED))
+            bank.attach(1, _voice_of(random_checkpoint(TRIED)))
         bank.ramp.advance(mix)
         bank.render(out)
 
@@ -132,21 +132,20 @@ def divergence(maker: Maker, device: torch.device) -> float:
     Infinite where something is no number, or what it draws is not what its own predictions and random stream say.
     """
     tokens = np.random.default_rng(1).integers(0, TRIED.q_levels, BLOCK, np.uint8)
-    voice = _random_voice(TRIED)
+    checkpoint = random_checkpoint(TRIED)
     bank = DeviceBank(1, 1, maker, Networks(device), device)
-    bank.attach(0, voice)
+    bank.attach(0, _voice_of(checkpoint))
     logits = np.zeros((1, BLOCK, 256), np.float32)
     bank.force(0, tokens, logits)
     predicted = logits[0].astype(np.float64)
     drawn = [draw(z, uniform(stream_key(0), place)) for place, z in enumerate(predicted)]
     if not np.isfinite(logits).all() or np.mean(bank.drawn[0] == drawn) < SAME_DRAWS:
         return float("inf")
-    truth = teacher_forced(network_of(random_checkpoint(TRIED)), tokens)
+    truth = teacher_forced(network_of(checkpoint), tokens)
     return float(np.mean([_divergence(a, b) for a, b in zip(truth, logits[0], strict=True)]))
 
 
-def _random_voice(architecture: Architecture) -> Voice:
-    checkpoint = random_checkpoint(architecture)
+def _voice_of(checkpoint: Checkpoint) -> Voice:
     voice = Voice(checkpoint.info, pack(checkpoint, choose("fp32")), seed=0)
     voice.reread, voice.guide = lambda: checkpoint, checkpoint.guide
     return voice

@@ -32,7 +32,7 @@ class FusedStretch(Stretch):
         return after
 
     def _sample(self, group: Group, moment: Moment) -> None:
-        network, where = group.network, (self.start, moment.step, group.indices)
+        network = group.network
         hidden_weight, output_weight = tensor(network.hidden_weight), tensor(network.output_weight)
         words, centres = self._forecast(group, moment)
         x = self._heard_by(group, moment, words, hidden_weight.dtype)
@@ -40,7 +40,9 @@ class FusedStretch(Stretch):
         hidden = torch.empty_like(x, dtype=output_weight.dtype)
         fusions.activate[_programs(raw)](raw, network.hidden_bias, hidden, dim=group.dim)
         fusions.predict[(len(group.members),)](
-            *where,
+            self.start,
+            moment.step,
+            group.indices,
             raw=F.linear(hidden, output_weight),
             bias=network.output_bias,
             words=words,

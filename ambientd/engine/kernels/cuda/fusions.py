@@ -12,7 +12,7 @@ import triton.language as tl
 
 from ambientd import types
 from ambientd.engine.kernels import operands, plan
-from ambientd.engine.kernels.cuda import forecasts, memory
+from ambientd.engine.kernels.cuda import elementary, forecasts, memory
 from ambientd.samplernn import forecast
 
 UNITS = 128
@@ -28,9 +28,9 @@ SLOW, LEAST, NUMBERS = tl.constexpr(memory.SLOW), tl.constexpr(memory.LEAST), tl
 SCALES, FIRST_MAGNITUDE = tl.constexpr(forecast.SCALES), tl.constexpr(forecasts.FIRST_MAGNITUDE)
 HORIZON, WILD = tl.constexpr(forecast.HORIZONS[0]), tl.constexpr(forecast.WILD)
 LEAST_ERROR = tl.constexpr(forecast.LEAST_ERROR)
-GOLDEN = tl.constexpr(0x9E3779B97F4A7C15)
-FIRST = tl.constexpr(0xBF58476D1CE4E5B9)
-SECOND = tl.constexpr(0x94D049BB133111EB)
+# As uint64, which Triton shifts without a sign.
+GOLDEN = tl.constexpr(elementary.GOLDEN % (1 << 64))
+FIRST, SECOND = tl.constexpr(elementary.FIRST % (1 << 64)), tl.constexpr(elementary.SECOND % (1 << 64))
 LEAST_PROBABILITY = tl.constexpr(1.2e-38)  # what is no normal float32 would make float64 of all that it meets
 
 
@@ -49,6 +49,12 @@ def _uniform(key, counter):
     x = (x ^ (x >> 27)) * SECOND
     x = x ^ (x >> 31)
     return ((x >> 40) | 1).to(tl.int32).to(tl.float32) * (1.0 / (1 << 24))
+
+
+@triton.jit
+def _sum(raw, bias, place, unit, there):
+    """A product's result at `place`, of whatever precision, and its bias of `unit`: float32."""
+    return tl.load(raw + place, mask=there, other=0.0).to(tl.float32) + tl.load(bias + unit, mask=there, other=0.0)
 
 
 @triton.jit
@@ -184,7 +190,7 @@ def activate(raw, bias, out, dim):
     row = tl.program_id(0) * dim
     unit = tl.program_id(1) * _UNITS + tl.arange(0, _UNITS)
     there = unit < dim
-    x = tl.load(raw + row + unit, mask=there, other=0.0).to(tl.float32) + tl.load(bias + unit, mask=there, other=0.0)
+    x = _sum(raw, bias, row + unit, unit, there)
     tl.store(out + row + unit, _relu(x).to(out.dtype.element_ty), mask=there)
 
 
@@ -212,8 +218,7 @@ def predict(
     slot = tl.load(slots + voice)
     token = tl.arange(0, LEVELS)
     there = token < count
-    z = tl.load(raw + voice * count + token, mask=there, other=0.0).to(tl.float32)
-    z += tl.load(bias + token, mask=there, other=0.0)
+    z = _sum(raw, bias, voice * count + token, token, there)
     if words is not None:
         width = tl.load(widths + tl.load(words + voice * 3 + 1))
         width += tl.load(widths + SCALES + tl.load(words + voice * 3 + 2))
@@ -310,8 +315,3 @@ def gates(heard, held, heard_bias, held_bias, before, after, stride, dim):
     new = 2.0 * tl.sigmoid(2.0 * new) - 1.0
     old = tl.load(before + voice * stride + unit, mask=there, other=0.0)
     tl.store(after + voice * dim + unit, new + update * (old - new), mask=there)
-
-
-@triton.jit
-def _sum(raw, bias, place, unit, there):
-    return tl.load(raw + place, mask=there, other=0.0).to(tl.float32) + tl.load(bias + unit, mask=there, other=0.0)
