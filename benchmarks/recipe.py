@@ -30,11 +30,11 @@ from missing import read, run_missing
 from textbook import SAMPLE_RATE, append, judged, learning_rate, tokens_of, train
 
 from ambientd.samplernn.checkpoint import Architecture, Forecast
-from ambientd.samplernn.forecast import Forecasts
-from ambientd.samplernn.model import Cell, State
+from ambientd.samplernn.model import Cell, SampleMLP, SampleRNN, State
 from ambientd_plugins.training.asking import DROPOUT
 from ambientd_plugins.training.dataset import RESET_SECONDS
-from ambientd_plugins.training.fast import FastSampleMLP, FastSampleRNN
+from ambientd_plugins.training.fast.model import FastCell, FastSampleRNN
+from ambientd_plugins.training.memory import keep_freed_memory
 from ambientd_plugins.training.trainer import EMA_DECAY, Recipe, Trainer
 
 DECAY = 0.1
@@ -42,12 +42,12 @@ NOISE = 1.0
 """Standard deviation, in levels."""
 
 
-class ResidualMLP(FastSampleMLP):
+class ResidualMLP(SampleMLP):
     """What goes into the hidden layer also goes past it."""
 
     def forward(self, tokens: Tensor, conditioning: Tensor) -> Tensor:
-        x = self.drop(F.relu(conditioning + self.heard(tokens)))
-        logits: Tensor = self.output(self.drop(x + F.relu(self.hidden(x))))
+        x = F.dropout(F.relu(conditioning + self.heard(tokens)), self.dropout, self.training)
+        logits: Tensor = self.output(F.dropout(x + F.relu(self.hidden(x)), self.dropout, self.training))
         return logits
 
 
@@ -97,9 +97,10 @@ class LinearCell(Cell):
         return x + self.out(states * F.silu(gate)), states[:, -1]
 
 
-class Residual(FastSampleRNN):
-    """With a residual sample MLP."""
+class Residual(SampleRNN):
+    """With a residual sample MLP; PyTorch's operations make it slower than the others."""
 
+    cell_type = FastCell
     sample_type = ResidualMLP
 
 
@@ -112,11 +113,11 @@ class MinGRU(FastSampleRNN):
 class Noisy(FastSampleRNN):
     """While it learns, what it hears is off by a level or so; what it is to say is not."""
 
-    def without_prior(self, tokens: Tensor, state: State, forecasts: Forecasts | None) -> tuple[Tensor, State]:
+    def hear(self, tokens: Tensor, state: State) -> tuple[Tensor, Tensor, State]:
         if self.training:
             off = (NOISE * torch.randn(tokens.shape)).round()
             tokens = (tokens + off).clamp(0, self.architecture.q_levels - 1).to(torch.uint8)
-        return super().without_prior(tokens, state, forecasts)
+        return super().hear(tokens, state)
 
 
 class ResidualTrainer(Trainer):
@@ -190,6 +191,7 @@ VARIANTS = {
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Train and judge one variant, and say all that the result depends on."""
     torch.set_num_threads(1)
+    keep_freed_memory()
     variant = VARIANTS[options.what]
     a = Architecture(
         dim=options.dim, frame_sizes=variant.frame_sizes, n_rnn=variant.n_rnn, pre_emphasis=0.85, forecast=Forecast()

@@ -33,6 +33,7 @@ from ambientd_plugins.training.asking import DROPOUT, LEARNING_RATE
 from ambientd_plugins.training.augment import varying
 from ambientd_plugins.training.dataset import Split, Tokens
 from ambientd_plugins.training.judging.evaluate import mean_bits, track_bits
+from ambientd_plugins.training.memory import keep_freed_memory
 from ambientd_plugins.training.trainer import BITS, Recipe, Trainer
 
 SAMPLE_RATE = 16_000
@@ -221,6 +222,7 @@ def train(step: Step, ended: Callable[[float], bool]) -> dict[str, Any]:
 def compare(options: argparse.Namespace) -> dict[str, Any]:
     """Train one of the two, judge it, and say all that the result depends on."""
     torch.set_num_threads(options.threads)
+    keep_freed_memory()
     architecture = Architecture(
         dim=options.dim,
         frame_sizes=(16, 64),

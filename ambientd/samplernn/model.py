@@ -97,13 +97,10 @@ class SampleMLP(nn.Module):
 
     def forward(self, tokens: Tensor, conditioning: Tensor) -> Tensor:
         """tokens uint8 [B, T + frame_size - 1], conditioning [B, T, D] -> logits [B, T, q]."""
-        x = self.drop(F.relu(conditioning + self.heard(tokens)))
-        logits: Tensor = self.output(self.drop(F.relu(self.hidden(x))))
+        x = F.dropout(F.relu(conditioning + self.heard(tokens)), self.dropout, self.training)
+        hidden = F.dropout(F.relu(self.hidden(x)), self.dropout, self.training)
+        logits: Tensor = self.output(hidden)
         return logits
-
-    def drop(self, x: Tensor) -> Tensor:
-        """`x` without the share that is left out, the rest as much larger; x itself when it does not learn."""
-        return F.dropout(x, self.dropout, self.training)
 
     def heard(self, tokens: Tensor) -> Tensor:
         """What the last frame_size tokens add up to in the table: [B, T + frame_size - 1] -> [B, T, D]."""
@@ -133,13 +130,17 @@ class Forecasting(nn.Module):
         self.register_buffer("levels", levels, persistent=False)
         self.register_buffer("midpoints", torch.from_numpy(midpoints(levels.numpy())), persistent=False)
 
+    def rows(self, forecasts: Forecasts) -> Tensor:
+        """int64 [B, T, 3]: what is known before each sample, as rows of the table's three parts one after another."""
+        centre = torch.searchsorted(self.midpoints, forecasts.centre.contiguous())
+        tokens = torch.cat([centre[..., None], forecasts.scales.long()], -1)
+        return tokens + torch.arange(3, device=tokens.device) * SCALES
+
     def heard(self, forecasts: Forecasts) -> Tensor:
         """[B, T, D]: what the forecast's tokens add up to in the table."""
-        centre = torch.searchsorted(self.midpoints, forecasts.centre.contiguous())
-        rows = torch.cat([centre[..., None], forecasts.scales.long()], -1)
-        rows = rows + torch.arange(3, device=rows.device) * SCALES
+        rows = self.rows(forecasts)
         summed = F.embedding_bag(rows.flatten(0, 1), self.table.flatten(0, 1), mode="sum")
-        return summed.view(*centre.shape, -1)
+        return summed.view(*rows.shape[:2], -1)
 
     def narrow(self, forecasts: Forecasts) -> Tensor:
         """[B, T]: one over the prior's width."""
@@ -155,7 +156,7 @@ class Forecasting(nn.Module):
 class SampleRNN(nn.Module):
     """The whole model; its parameters carry the checkpoint's tensor names.
 
-    cell_type, sample_type: the parts that a faster way to compute the same may replace.
+    cell_type, sample_type: parts that others may stand in for: a faster way to compute the same, or one to be tried.
     """
 
     cell_type: ClassVar[type[Cell]] = Cell
@@ -200,14 +201,17 @@ class SampleRNN(nn.Module):
 
         forecasts: of the last T, as tensors; needed by models that have learnt with them, and by no others.
         """
-        logits, after = self.without_prior(tokens, state, forecasts)
+        recent, conditioning, after = self.hear(tokens, state)
         if self.forecast is None:
+            logits: Tensor = self.sample(recent, conditioning)
             return logits, after
-        assert forecasts is not None
+        assert forecasts is not None, "this model hears forecasts"
+        logits = self.sample(recent, conditioning + self.forecast.heard(forecasts))
         return logits.float() + self.forecast.prior(forecasts), after
 
-    def without_prior(self, tokens: Tensor, state: State, forecasts: Forecasts | None) -> tuple[Tensor, State]:
-        """As `forward`, but for the forecast's prior, which a faster loss adds itself."""
+    def hear(self, tokens: Tensor, state: State) -> tuple[Tensor, Tensor, State]:
+        """What the sample tier is told, tokens as in `forward`: (the last tokens [B, T + frame_sizes[0] - 1], what the
+        frame tiers make of them all [B, T, D], next state)."""
         length = tokens.shape[1] - self.context
         scaled = (tokens[:, :-1].float() - self.offset) * self.factor
         above: Tensor | None = None
@@ -218,11 +222,7 @@ class SampleRNN(nn.Module):
             above, last = tier(frames, above, hidden)
             after.insert(0, last)
         assert above is not None
-        recent = tokens[:, self.context - self.architecture.frame_sizes[0] : -1]
-        if self.forecast:
-            assert forecasts is not None, "this model hears forecasts"
-            above = above + self.forecast.heard(forecasts)
-        return self.sample(recent, above), after
+        return tokens[:, self.context - self.architecture.frame_sizes[0] : -1], above, after
 
     def loss(self, tokens: Tensor, state: State, forecasts: Forecasts | None = None) -> tuple[Tensor, State]:
         """(mean negative log-likelihood in nats of tokens[:, context:], next state)."""

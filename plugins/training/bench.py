@@ -21,6 +21,7 @@ from ambientd.samplernn.checkpoint import Architecture, Forecast
 from ambientd_plugins.training.asking import DROPOUT
 from ambientd_plugins.training.dataset import Split, Tokens
 from ambientd_plugins.training.devices import device_named
+from ambientd_plugins.training.memory import keep_freed_memory
 from ambientd_plugins.training.trainer import CPU, Recipe, Trainer
 
 SAMPLE_RATE = 16_000
@@ -58,6 +59,7 @@ class Measurement:
 def measure(dim: int, batch: int, threads: int, seconds: float, device: str) -> Measurement:
     """Train on synthetic music for `seconds` after a warm-up. threads: 0 is PyTorch's own choice."""
     place = device_named(device)
+    keep_freed_memory()
     if threads:
         torch.set_num_threads(threads)
     architecture = Architecture(dim=dim, frame_sizes=(16, 64), n_rnn=2, forecast=Forecast())

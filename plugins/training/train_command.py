@@ -89,8 +89,10 @@ def train(
     from ambientd_plugins.training.distributed import processes, team
     from ambientd_plugins.training.folder import RunFolder, only_one
     from ambientd_plugins.training.installing import install_best, library_place
+    from ambientd_plugins.training.memory import keep_freed_memory
     from ambientd_plugins.training.run import folder_for
 
+    keep_freed_memory()
     if threads:
         torch.set_num_threads(threads)
     source_of = click.get_current_context().get_parameter_source

@@ -23,7 +23,7 @@ from ambientd.samplernn.forecast import Forecasts
 from ambientd.samplernn.model import SampleRNN, State
 from ambientd_plugins.training.dataset import RESET_SECONDS, Split, Streams, Tokens, forecast_tracks
 from ambientd_plugins.training.distributed import ALONE, Team
-from ambientd_plugins.training.fast import FastSampleRNN
+from ambientd_plugins.training.fast.model import FastSampleRNN
 
 if TYPE_CHECKING:
     from ambientd.plugin import Floats
@@ -141,7 +141,7 @@ class Trainer:
         slow = list(self.model.tiers.parameters())
         fast = [*self.model.sample.parameters(), *(self.model.forecast.parameters() if self.model.forecast else ())]
         groups = [{"params": fast, "share": 1.0}, {"params": slow, "share": FRAME_TIER_RATE}]
-        return torch.optim.Adam(groups, self.recipe.learning_rate, betas=(0.9, 0.99), foreach=True)
+        return torch.optim.Adam(groups, self.recipe.learning_rate, betas=(0.9, 0.99), fused=True)
 
     @property
     def progress(self) -> float:

@@ -103,14 +103,14 @@ def numpy_state(model):
 
 @torch.no_grad()
 def difference(foreign, architecture, tensors):
-    """The largest difference of teacher-forced log-probabilities over five of the longest frames."""
+    """The largest difference of teacher-forced log-probabilities over five of the longest frames, of the largest."""
     ours = SampleRNN(architecture)
     ours.restore(tensors)
     tokens = torch.randint(0, foreign.q, (2, 6 * ours.context))
     logits, _ = ours(tokens.to(torch.uint8), ours.initial_state(2))
     expected = foreign(tokens)
     assert expected.std(1).mean() > 0.01
-    return float((F.log_softmax(logits, -1) - expected).abs().max())
+    return float((F.log_softmax(logits, -1) - expected).abs().max() / expected.abs().max())
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +129,7 @@ def test_the_function_is_the_same(multiples, n_rnn, q, norm):
     architecture, tensors = convert(numpy_state(foreign), "linear")
     assert (architecture.dim, architecture.ratios, architecture.n_rnn) == (12, multiples, n_rnn)
     assert (architecture.q_levels, architecture.quantization) == (q, "linear")
-    assert difference(foreign, architecture, tensors) < 1e-4
+    assert difference(foreign, architecture, tensors) < 1e-5
 
 
 def test_biases_may_be_missing(model):
@@ -137,7 +137,7 @@ def test_biases_may_be_missing(model):
     without = Foreign()
     without.load_state_dict(model.state_dict() | {name: 0 * model.state_dict()[name] for name in biases})
     state = {name: tensor for name, tensor in numpy_state(without).items() if name not in biases}
-    assert difference(without, *convert(state, "linear")) < 1e-4
+    assert difference(without, *convert(state, "linear")) < 1e-5
 
 
 @pytest.mark.parametrize(
@@ -271,7 +271,7 @@ def test_weights_that_do_not_fit_are_named(model, changes, message):
 def test_an_input_bias_joins_the_table():
     foreign = Foreign(norm="none")
     foreign.sample_level_mlp.input.bias = nn.Parameter(torch.randn(12))
-    assert difference(foreign, *convert(numpy_state(foreign), "linear")) < 1e-4
+    assert difference(foreign, *convert(numpy_state(foreign), "linear")) < 1e-5
 
 
 def test_more_levels_than_a_token_holds():
@@ -365,7 +365,7 @@ def test_import_puts_a_playable_checkpoint_into_the_library(model, models_import
     path = tmp_path / "library" / "best-ep3-it500.safetensors"
     checkpoint = load(path)
     assert load_file(path)["tiers.0.input.weight"].dtype == np.float32
-    assert difference(model, checkpoint.card.architecture, checkpoint.tensors) < 1e-4
+    assert difference(model, checkpoint.card.architecture, checkpoint.tensors) < 1e-5
     assert (checkpoint.card.sample_rate, checkpoint.card.album.licence) == (8000, "unknown")
     assert checkpoint.prime.tolist() == [[16] * 8]
 

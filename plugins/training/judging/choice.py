@@ -107,9 +107,9 @@ class Choice:
     def finish(self, seconds: float, interrupted: Callable[[], bool]) -> None:
         """Hear the best few once more and longer, as far as `seconds` go, and complete the card of the best."""
         self.folder.say("trained; now the last choice and its test")
+        cards, again = ranked(list(self.cards.values())), list[Card]()
         until = time.monotonic() + seconds
-        again: list[Card] = []
-        for card in ranked(list(self.cards.values())):
+        for card in cards:
             left = until - time.monotonic()
             if left > 0 and self._file(card).is_file():
                 heard = self._listen_to(load(self._file(card)), LAST_SECONDS, left, interrupted)

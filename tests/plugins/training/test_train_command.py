@@ -203,7 +203,8 @@ def test_a_log_file_is_told_first_what_is_going_on_and_in_whole_lines(album, tmp
     done = ambientd(*words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"preparing {name}")
-    begun = [line.split()[0] for line in done.stderr.splitlines()]
+    # On a slow machine it is told how far it is as well.
+    begun = [line.split()[0] for line in done.stderr.splitlines() if not line.startswith("training at")]
     assert begun == ["not", "validation", "trained;", "test"]
     assert heard(done.stdout, tmp_path) == tmp_path / f"{name}.wav"
 

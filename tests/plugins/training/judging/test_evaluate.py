@@ -16,7 +16,7 @@ from ambientd.samplernn.model import SampleRNN
 from ambientd_plugins.training import dataset
 from ambientd_plugins.training.albums.chunks import read_dataset
 from ambientd_plugins.training.corpus import read_corpus
-from ambientd_plugins.training.fast import FastSampleRNN
+from ambientd_plugins.training.fast.model import FastSampleRNN
 from ambientd_plugins.training.judging.evaluate import mean_bits, track_bits
 from ambientd_plugins.training.judging.evaluate_command import _parts, evaluate
 from ambientd_plugins.training.run import Run
