@@ -23,7 +23,6 @@ print(min(faults() for _ in range(5)))
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries are left alone")
 def test_large_blocks_are_not_asked_for_again():
     kept, given_back = (
-        int(subprocess.check_output([sys.executable, "-c", FEWEST_FAULTS.format(keep=keep)]))
-        for keep in (True, False)
+        int(subprocess.check_output([sys.executable, "-c", FEWEST_FAULTS.format(keep=keep)])) for keep in (True, False)
     )
     assert kept < 100 < 1000 < given_back
