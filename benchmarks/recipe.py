@@ -34,7 +34,7 @@ from ambientd.samplernn.model import Cell, SampleMLP, SampleRNN, State
 from ambientd_plugins.training.asking import DROPOUT
 from ambientd_plugins.training.dataset import RESET_SECONDS
 from ambientd_plugins.training.fast.model import FastCell, FastSampleRNN
-from ambientd_plugins.training.memory import keep_freed_memory
+from ambientd_plugins.training.process import keep_freed_memory
 from ambientd_plugins.training.trainer import EMA_DECAY, Recipe, Trainer
 
 DECAY = 0.1

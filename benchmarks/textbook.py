@@ -33,7 +33,7 @@ from ambientd_plugins.training.asking import DROPOUT, LEARNING_RATE
 from ambientd_plugins.training.augment import varying
 from ambientd_plugins.training.dataset import Split, Tokens
 from ambientd_plugins.training.judging.evaluate import mean_bits, track_bits
-from ambientd_plugins.training.memory import keep_freed_memory
+from ambientd_plugins.training.process import keep_freed_memory
 from ambientd_plugins.training.trainer import BITS, Recipe, Trainer
 
 SAMPLE_RATE = 16_000

@@ -21,7 +21,7 @@ from ambientd.samplernn.checkpoint import Architecture, Forecast
 from ambientd_plugins.training.asking import DROPOUT
 from ambientd_plugins.training.dataset import Split, Tokens
 from ambientd_plugins.training.devices import device_named
-from ambientd_plugins.training.memory import keep_freed_memory
+from ambientd_plugins.training.process import keep_freed_memory
 from ambientd_plugins.training.trainer import CPU, Recipe, Trainer
 
 SAMPLE_RATE = 16_000

@@ -12,6 +12,7 @@ import click
 
 from ambientd.plugin import Several
 from ambientd_plugins.training.errors import TrainingError
+from ambientd_plugins.training.process import wait_briefly
 
 CASES = ((256, 16, 0), (512, 16, 0), (512, 32, 0))
 """(dim, batch, threads) where nothing is asked for; the last one for its memory."""
@@ -43,6 +44,7 @@ def training(
 
     With options, all combinations of the values given; what is left out is dim 256, batch 16, all threads.
     """
+    wait_briefly()
     asked = dims or batches or threads
     cases = list(product(dims or [256], batches or [16], threads or [0])) if asked else CASES
     rows = []

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ambientd.plugin import INTERRUPTED, Several
+from ambientd_plugins.training.process import keep_freed_memory, wait_briefly
 from ambientd_plugins.training.progress import PATH, Pace, bar
 
 if TYPE_CHECKING:
@@ -81,6 +82,8 @@ def train(
     Several processes, on one machine or many, train one model when `torchrun` starts them:
     `torchrun --nproc-per-node 2 -m ambientd train ...`; --batch is then each one's. docs/training.md says more.
     """
+    wait_briefly()
+    keep_freed_memory()
     import torch
 
     from ambientd.samplernn.library import hear_it
@@ -89,10 +92,8 @@ def train(
     from ambientd_plugins.training.distributed import processes, team
     from ambientd_plugins.training.folder import RunFolder, only_one
     from ambientd_plugins.training.installing import install_best, library_place
-    from ambientd_plugins.training.memory import keep_freed_memory
     from ambientd_plugins.training.run import folder_for
 
-    keep_freed_memory()
     if threads:
         torch.set_num_threads(threads)
     source_of = click.get_current_context().get_parameter_source
