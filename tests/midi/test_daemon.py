@@ -151,8 +151,8 @@ def test_list_monitor_and_learn(environment: dict[str, str], plug_in: Any) -> No
         assert line, "the monitor ended"
     peer.send(0xB0, 19, 64)
     peer.send(0x90, 1, 127)
-    out, _ = monitor.communicate(timeout=SECONDS)
-    assert [json.loads(line)["data"] for line in out.splitlines()] == [[0xB0, 19, 64], [0x90, 1, 127]]
+    out, said = monitor.communicate(timeout=SECONDS)
+    assert [json.loads(line)["data"] for line in out.splitlines()] == [[0xB0, 19, 64], [0x90, 1, 127]], said
 
     learner = midi(environment, "learn", "/ambientd/slot/1/gain", "--json")
     # A knob that is moved until somebody listens; then the hand rests.
