@@ -16,7 +16,7 @@ def keep_freed_memory() -> None:
     """Keep it for what comes next, where the C library is glibc; others are left alone.
 
     glibc gives large blocks back to the system at once, which then hands out the same again page by page: 1 to 4 µs
-    for each 4 KiB that is touched, which came to a third of a step at dim 512.
+    for each 4 KiB that is touched, which came to a sixth of a step at dim 512.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:

@@ -23,10 +23,33 @@ STEPS = 1024
 """Of one stream at once."""
 
 
+def empty_pieces(table: NDArray[np.float32]) -> NDArray[np.float32]:
+    """For COLUMNS columns of a table [position, token, D]: zeros [token, position * COLUMNS]."""
+    return np.zeros((table.shape[1], len(table) * COLUMNS), np.float32)
+
+
+def lay(table: NDArray[np.float32], start: int) -> NDArray[np.float32]:
+    """The columns from `start` in pieces, with zeros where the table has none."""
+    pieces = empty_pieces(table)
+    _in_table(pieces, table, start)[:] = table[:, :, start : start + COLUMNS]
+    return pieces
+
+
+def lift(pieces: NDArray[np.float32], table: NDArray[np.float32], start: int) -> None:
+    """The inverse of `lay`: into the table."""
+    table[:, :, start : start + COLUMNS] = _in_table(pieces, table, start)
+
+
+def _in_table(pieces: NDArray[np.float32], table: NDArray[np.float32], start: int) -> NDArray[np.float32]:
+    """The pieces as they stand in the table, [position, token, column], without what is beyond it."""
+    positions, q, dim = table.shape
+    return pieces.reshape(q, positions, COLUMNS).transpose(1, 0, 2)[::-1, :, : dim - start]
+
+
 @compiled
 def look_up(
     conditioning: NDArray[Any],
-    table: NDArray[np.float32],
+    pieces: NDArray[np.float32],
     tokens: NDArray[np.uint8],
     more: NDArray[np.float32],
     known: NDArray[np.int32],
@@ -37,22 +60,18 @@ def look_up(
     scale: np.float32,
 ) -> None:  # pragma: no cover  (compiled)
     """COLUMNS columns from `start`: out[b, t] = `rectify` of conditioning[b, t] + the sum of table[i, tokens[b, t + i]]
-    over i + that of more[0, known[b, k, t]] over k. out [B, T, COLUMNS]."""
+    over i + that of more[known[b, k, t]] over k. out [B, T, COLUMNS]; pieces: of the table, more: of the forecast's."""
     length, dim = conditioning.shape[1:]
-    around, width = len(table) - 1, min(COLUMNS, dim - start)
-    pieces, more_pieces = _lay(table, start, width), _lay(more, start, width)
+    around, width = pieces.shape[1] // COLUMNS - 1, min(COLUMNS, dim - start)
     sums = np.zeros((STEPS + 2 * around) * COLUMNS, np.float32)
     for b in range(len(conditioning)):
         for first in range(0, length, STEPS):
             steps = min(STEPS, length - first)
             mine = sums[around * COLUMNS : (around + steps) * COLUMNS]
-            for t in range(steps):
-                row, given = mine[t * COLUMNS : t * COLUMNS + width], conditioning[b, first + t, start : start + width]
-                for d in range(width):
-                    row[d] = widened(given[d])
+            _take_columns(conditioning[b, first : first + steps], start, width, mine)
             _add_pieces(sums, pieces, tokens[b, first : first + steps + around])
             for k in range(known.shape[1]):
-                _add_pieces(mine, more_pieces, known[b, k, first : first + steps])
+                _add_pieces(mine, more, known[b, k, first : first + steps])
             for t in range(steps):
                 place = np.uint32((b * length + first + t) * dim + start)
                 rectify_row(mine[t * COLUMNS : (t + 1) * COLUMNS], out[b, first + t], place, seed, limit, scale)
@@ -61,62 +80,38 @@ def look_up(
 @compiled
 def sum_columns(
     grad: NDArray[Any],
-    table: NDArray[np.float32],
+    pieces: NDArray[np.float32],
     tokens: NDArray[np.uint8],
     more: NDArray[np.float32],
     known: NDArray[np.int32],
     start: int,
 ) -> None:  # pragma: no cover  (compiled)
-    """COLUMNS columns from `start` of the tables' gradients: table[i, tokens[b, t + i]] is the sum of these grad[b, t],
-    more[0, known[b, k, t]] likewise."""
+    """COLUMNS columns from `start` of the tables' gradients: each grad[b, t] is added to table[i, tokens[b, t + i]] and
+    to more[known[b, k, t]]. pieces: of the table, more: of the forecast's."""
     length, dim = grad.shape[1:]
-    around, width = len(table) - 1, min(COLUMNS, dim - start)
-    pieces = np.zeros((table.shape[1], len(table) * COLUMNS), np.float32)
-    more_pieces = np.zeros((more.shape[1], len(more) * COLUMNS), np.float32)
+    around, width = pieces.shape[1] // COLUMNS - 1, min(COLUMNS, dim - start)
     rows = np.zeros((STEPS + 2 * around) * COLUMNS, np.float32)
     mine = rows[around * COLUMNS :]
     for b in range(len(grad)):
         for first in range(0, length, STEPS):
             steps = min(STEPS, length - first)
-            for t in range(steps):
-                row, given = mine[t * COLUMNS : t * COLUMNS + width], grad[b, first + t, start : start + width]
-                for d in range(width):
-                    row[d] = widened(given[d])
+            _take_columns(grad[b, first : first + steps], start, width, mine)
             for n in range(steps * COLUMNS, len(mine)):
                 mine[n] = 0
             _sum_pieces(rows, pieces, tokens[b, first : first + steps + around])
             for k in range(known.shape[1]):
-                _sum_pieces(mine, more_pieces, known[b, k, first : first + steps])
-    _lift(pieces, table, start, width)
-    _lift(more_pieces, more, start, width)
+                _sum_pieces(mine, more, known[b, k, first : first + steps])
 
 
 @compiled
-def _lay(table: NDArray[np.float32], start: int, width: int) -> NDArray[np.float32]:  # pragma: no cover  (compiled)
-    """[position, token, D] -> these columns of it, [token, position * COLUMNS], the last position first."""
-    positions, q, _ = table.shape
-    pieces = np.zeros((q, positions * COLUMNS), np.float32)
-    for token in range(q):
-        for i in range(positions):
-            place = (positions - 1 - i) * COLUMNS
-            row, piece = table[i, token, start : start + width], pieces[token, place : place + width]
-            for d in range(width):
-                piece[d] = row[d]
-    return pieces
-
-
-@compiled
-def _lift(
-    pieces: NDArray[np.float32], table: NDArray[np.float32], start: int, width: int
+def _take_columns(
+    x: NDArray[Any], start: int, width: int, rows: NDArray[np.float32]
 ) -> None:  # pragma: no cover  (compiled)
-    """The inverse of `_lay`."""
-    positions, q, _ = table.shape
-    for token in range(q):
-        for i in range(positions):
-            place = (positions - 1 - i) * COLUMNS
-            row, piece = table[i, token, start : start + width], pieces[token, place : place + width]
-            for d in range(width):
-                row[d] = piece[d]
+    """rows[t * COLUMNS :] = x[t, start : start + width] for every t."""
+    for t in range(len(x)):
+        row, given = rows[t * COLUMNS : t * COLUMNS + width], x[t, start : start + width]
+        for d in range(width):
+            row[d] = widened(given[d])
 
 
 @compiled

@@ -17,7 +17,7 @@ from torch.autograd import Function
 from ambientd.samplernn.forecast import SCALES, Forecasts
 from ambientd.samplernn.model import Forecasting, SampleMLP
 from ambientd_plugins.training.fast import cores
-from ambientd_plugins.training.fast.lookup import COLUMNS, look_up, sum_columns
+from ambientd_plugins.training.fast.lookup import COLUMNS, empty_pieces, lay, lift, look_up, sum_columns
 from ambientd_plugins.training.fast.numbers import array
 from ambientd_plugins.training.fast.rectifier import rectify, rectify_back
 from ambientd_plugins.training.fast.softmax import softmax_rows
@@ -123,24 +123,34 @@ class _Tables:
 
     def looked_up(self, conditioning: Tensor, dropout: _Dropout) -> Tensor:
         """What goes into the hidden layer, by columns: [columns, B, T, COLUMNS]."""
-        (table, more), (recent, rows) = self.arrays, self.tokens
+        recent, rows = self.tokens
         batch, length, dim = conditioning.shape
         columns = conditioning.new_empty(-(-dim // COLUMNS), batch, length, COLUMNS)
         given, made = array(conditioning), array(columns)
         chances = (dropout.seeds[0], dropout.limit, dropout.scale)
 
         def look_up_columns(c: int) -> None:
-            look_up(given, table, recent, more, rows, made[c], c * COLUMNS, *chances)
+            start = c * COLUMNS
+            pieces, more = (lay(table, start) for table in self.arrays)
+            look_up(given, pieces, recent, more, rows, made[c], start, *chances)
 
         cores.on_cores(look_up_columns, range(len(made)))
         return columns
 
     def gradients(self, grad: Tensor) -> tuple[Tensor, Tensor]:
         """Of both tables, grad [B, T, D]: of what was looked up."""
-        (recent, rows), (table, more) = self.tokens, (np.empty_like(a) for a in self.arrays)
-        arguments = (array(grad), table, recent, more, rows)
-        cores.on_cores(lambda start: sum_columns(*arguments, start), range(0, grad.shape[2], COLUMNS))
-        return torch.from_numpy(table), torch.from_numpy(more).view(-1, SCALES, grad.shape[2])
+        (recent, rows), given = self.tokens, array(grad)
+        found = [np.empty_like(table) for table in self.arrays]
+
+        def sum_up(start: int) -> None:
+            pieces, more = (empty_pieces(table) for table in found)
+            sum_columns(given, pieces, recent, more, rows, start)
+            lift(pieces, found[0], start)
+            lift(more, found[1], start)
+
+        cores.on_cores(sum_up, range(0, grad.shape[2], COLUMNS))
+        table, more = (torch.from_numpy(t) for t in found)
+        return table, more.view(-1, SCALES, grad.shape[2])
 
 
 class _Layers:
